@@ -1,0 +1,265 @@
+/*
+ * base/io_posix.c: struct io on the machine's file system. Interrupted calls are repeated, short writes
+ * continued; descriptors are close-on-exec.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/io.h"
+
+struct posix_file {
+    struct io_file base;
+    int fd;
+};
+
+static struct posix_file *posix_file_of(struct io_file *file)
+{
+    return CONTAINER_OF(file, struct posix_file, base);
+}
+
+static const struct io_ops posix_ops;
+
+static err_t posix_open(struct io *io UNUSED, const char *path, unsigned flags,
+                        struct io_file **ret_file)
+{
+    int mode = O_CLOEXEC | ((flags & IO_WRITE) ? O_RDWR : O_RDONLY);
+    if (flags & IO_CREATE)
+        mode |= O_CREAT;
+    if (flags & IO_EXCL)
+        mode |= O_EXCL;
+    if (flags & IO_TRUNCATE)
+        mode |= O_TRUNC;
+    int fd = open(path, mode, 0644);
+    if (fd < 0) {
+        if (errno == ENOENT && !(flags & IO_CREATE))
+            return err_fail(ERR_NOT_FOUND, "%s does not exist", path);
+        if (errno == EEXIST)
+            return err_fail(ERR_EXISTS, "%s already exists", path);
+        return err_fail_errno(ERR_IO, "cannot open %s", path);
+    }
+    struct posix_file *file = xmalloc(sizeof(*file));
+    file->base.ops = &posix_ops;
+    file->base.path = xstrdup(path);
+    file->fd = fd;
+    *ret_file = &file->base;
+    return OK;
+}
+
+static void posix_close(struct io_file *base)
+{
+    struct posix_file *file = posix_file_of(base);
+    close(file->fd);
+    free(file->base.path);
+    free(file);
+}
+
+static err_t posix_pread(struct io_file *base, void *data, size_t len, uint64_t offset,
+                         size_t *ret_len)
+{
+    int fd = posix_file_of(base)->fd;
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = pread(fd, (char *)data + done, len - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_fail_errno(ERR_IO, "cannot read %s at byte %llu", base->path,
+                                  (unsigned long long)(offset + done));
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    *ret_len = done;
+    return OK;
+}
+
+static err_t posix_write_rest(struct io_file *base, const char *data, size_t len, uint64_t offset)
+{
+    int fd = posix_file_of(base)->fd;
+    while (len > 0) {
+        ssize_t n = pwrite(fd, data, len, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_fail_errno(ERR_IO, "cannot write %s at byte %llu", base->path,
+                                  (unsigned long long)offset);
+        data += n;
+        len -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return OK;
+}
+
+static err_t posix_pwritev(struct io_file *base, const struct iovec *iov, int count,
+                           uint64_t offset)
+{
+    int fd = posix_file_of(base)->fd;
+    ssize_t n;
+    do {
+        n = pwritev(fd, iov, count, (off_t)offset);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return err_fail_errno(ERR_IO, "cannot write %s at byte %llu", base->path,
+                              (unsigned long long)offset);
+    size_t done = (size_t)n;
+    for (int i = 0; i < count; i++) {
+        size_t len = iov[i].iov_len;
+        if (done >= len) {
+            done -= len;
+        } else {
+            TRY(posix_write_rest(base, (const char *)iov[i].iov_base + done, len - done,
+                                 offset + done));
+            done = 0;
+        }
+        offset += len;
+    }
+    return OK;
+}
+
+static err_t posix_truncate(struct io_file *base, uint64_t size)
+{
+    if (ftruncate(posix_file_of(base)->fd, (off_t)size) != 0)
+        return err_fail_errno(ERR_IO, "cannot set the size of %s", base->path);
+    return OK;
+}
+
+static err_t posix_sync(struct io_file *base)
+{
+    if (fdatasync(posix_file_of(base)->fd) != 0)
+        return err_fail_errno(ERR_IO, "cannot sync %s", base->path);
+    return OK;
+}
+
+static err_t posix_size(struct io_file *base, uint64_t *ret_size)
+{
+    struct stat st;
+    if (fstat(posix_file_of(base)->fd, &st) != 0)
+        return err_fail_errno(ERR_IO, "cannot stat %s", base->path);
+    *ret_size = (uint64_t)st.st_size;
+    return OK;
+}
+
+static int posix_fd(struct io_file *base)
+{
+    return posix_file_of(base)->fd;
+}
+
+static err_t posix_rename(struct io *io UNUSED, const char *from, const char *to)
+{
+    if (rename(from, to) != 0)
+        return err_fail_errno(ERR_IO, "cannot rename %s to %s", from, to);
+    return OK;
+}
+
+static err_t posix_unlink(struct io *io UNUSED, const char *path)
+{
+    if (unlink(path) == 0)
+        return OK;
+    if (errno == ENOENT)
+        return err_fail(ERR_NOT_FOUND, "%s does not exist", path);
+    return err_fail_errno(ERR_IO, "cannot remove %s", path);
+}
+
+static err_t posix_mkdir(struct io *io UNUSED, const char *path)
+{
+    if (mkdir(path, 0755) == 0)
+        return OK;
+    if (errno == EEXIST)
+        return err_fail(ERR_EXISTS, "%s already exists", path);
+    return err_fail_errno(ERR_IO, "cannot create the directory %s", path);
+}
+
+static err_t posix_rmdir(struct io *io UNUSED, const char *path)
+{
+    if (rmdir(path) != 0)
+        return err_fail_errno(ERR_IO, "cannot remove the directory %s", path);
+    return OK;
+}
+
+static err_t posix_sync_dir(struct io *io UNUSED, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_fail_errno(ERR_IO, "cannot open the directory %s", path);
+    err_t err = OK;
+    if (fsync(fd) != 0)
+        err = err_fail_errno(ERR_IO, "cannot sync the directory %s", path);
+    close(fd);
+    return err;
+}
+
+static err_t posix_list(struct io *io UNUSED, const char *path, io_list_fn fn, void *arg)
+{
+    DIR *dir = opendir(path);
+    if (dir == NULL && errno == ENOENT)
+        return err_fail(ERR_NOT_FOUND, "%s does not exist", path);
+    if (dir == NULL)
+        return err_fail_errno(ERR_IO, "cannot list %s", path);
+    err_t err = OK;
+    struct dirent *entry;
+    errno = 0;
+    while (err == OK && (entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            err = fn(arg, entry->d_name);
+        errno = 0;
+    }
+    if (err == OK && errno != 0)
+        err = err_fail_errno(ERR_IO, "cannot list %s", path);
+    closedir(dir);
+    return err;
+}
+
+static err_t posix_stat(struct io *io UNUSED, const char *path, struct io_stat *ret_stat)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return err_fail(ERR_NOT_FOUND, "%s does not exist", path);
+        return err_fail_errno(ERR_IO, "cannot stat %s", path);
+    }
+    ret_stat->size_bytes = (uint64_t)st.st_size;
+    ret_stat->mtime_us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+    ret_stat->is_dir = S_ISDIR(st.st_mode);
+    return OK;
+}
+
+static err_t posix_free_bytes(struct io *io UNUSED, const char *path, uint64_t *ret_bytes)
+{
+    struct statvfs st;
+    if (statvfs(path, &st) != 0)
+        return err_fail_errno(ERR_IO, "cannot stat the file system of %s", path);
+    *ret_bytes = (uint64_t)st.f_bavail * st.f_frsize;
+    return OK;
+}
+
+static const struct io_ops posix_ops = {
+    .open = posix_open,
+    .close = posix_close,
+    .pread = posix_pread,
+    .pwritev = posix_pwritev,
+    .truncate = posix_truncate,
+    .sync = posix_sync,
+    .size = posix_size,
+    .fd = posix_fd,
+    .rename = posix_rename,
+    .unlink = posix_unlink,
+    .mkdir = posix_mkdir,
+    .rmdir = posix_rmdir,
+    .sync_dir = posix_sync_dir,
+    .list = posix_list,
+    .stat = posix_stat,
+    .free_bytes = posix_free_bytes,
+};
+
+struct io *io_posix(void)
+{
+    static struct io posix = {&posix_ops};
+    return &posix;
+}

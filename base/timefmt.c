@@ -1,0 +1,147 @@
+#include "base/timefmt.h"
+
+#include <stdio.h>
+
+/** Days from 1970-01-01 to a civil date (Howard Hinnant, "chrono-compatible low-level date algorithms"). */
+static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
+{
+    y -= m <= 2;
+    int64_t era = (y >= 0 ? y : y - 399) / 400;
+    unsigned yoe = (unsigned)(y - era * 400);
+    unsigned doy = (153 * (m + (m > 2 ? -3u : 9u)) + 2) / 5 + d - 1;
+    unsigned doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    return era * 146097 + (int64_t)doe - 719468;
+}
+
+static void civil_from_days(int64_t z, int64_t *ret_y, unsigned *ret_m, unsigned *ret_d)
+{
+    z += 719468;
+    int64_t era = (z >= 0 ? z : z - 146096) / 146097;
+    unsigned doe = (unsigned)(z - era * 146097);
+    unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    unsigned mp = (5 * doy + 2) / 153;
+    *ret_d = doy - (153 * mp + 2) / 5 + 1;
+    *ret_m = mp < 10 ? mp + 3 : mp - 9;
+    *ret_y = (int64_t)yoe + era * 400 + (*ret_m <= 2);
+}
+
+void timefmt_rfc3339(int64_t us, char out[TIMEFMT_MAX])
+{
+    int64_t secs = us / 1000000;
+    int64_t frac = us % 1000000;
+    if (frac < 0) {
+        frac += 1000000;
+        secs--;
+    }
+    int64_t days = secs / 86400;
+    int64_t rest = secs % 86400;
+    if (rest < 0) {
+        rest += 86400;
+        days--;
+    }
+    int64_t y;
+    unsigned m, d;
+    civil_from_days(days, &y, &m, &d);
+    int n = snprintf(out, TIMEFMT_MAX, "%04lld-%02u-%02uT%02d:%02d:%02d", (long long)y, m, d,
+                     (int)(rest / 3600), (int)(rest / 60 % 60), (int)(rest % 60));
+    if (frac % 1000 == 0)
+        snprintf(out + n, TIMEFMT_MAX - (size_t)n, ".%03dZ", (int)(frac / 1000));
+    else
+        snprintf(out + n, TIMEFMT_MAX - (size_t)n, ".%06dZ", (int)frac);
+}
+
+/** The number in `count` digits at text[*at], or -1. */
+static int digits(const char *text, size_t len, size_t *at, int count)
+{
+    int v = 0;
+    for (int i = 0; i < count; i++, (*at)++) {
+        if (*at >= len || text[*at] < '0' || text[*at] > '9')
+            return -1;
+        v = v * 10 + (text[*at] - '0');
+    }
+    return v;
+}
+
+static bool literal(const char *text, size_t len, size_t *at, char c)
+{
+    if (*at >= len || text[*at] != c)
+        return false;
+    (*at)++;
+    return true;
+}
+
+static unsigned days_in_month(int y, int m)
+{
+    static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
+    return m == 2 && leap ? 29 : days[m - 1];
+}
+
+static bool parse_date(const char *text, size_t len, size_t *at, int64_t *ret_days)
+{
+    int y = digits(text, len, at, 4);
+    if (y < 0 || !literal(text, len, at, '-'))
+        return false;
+    int m = digits(text, len, at, 2);
+    if (m < 1 || m > 12 || !literal(text, len, at, '-'))
+        return false;
+    int d = digits(text, len, at, 2);
+    if (d < 1 || (unsigned)d > days_in_month(y, m))
+        return false;
+    *ret_days = days_from_civil(y, (unsigned)m, (unsigned)d);
+    return true;
+}
+
+static bool parse_zone(const char *text, size_t len, size_t *at, int64_t *ret_offset_s)
+{
+    if (*at >= len)
+        return false;
+    char c = text[(*at)++];
+    *ret_offset_s = 0;
+    if (c == 'Z' || c == 'z')
+        return true;
+    if (c != '+' && c != '-')
+        return false;
+    int h = digits(text, len, at, 2);
+    if (h < 0 || h > 23 || !literal(text, len, at, ':'))
+        return false;
+    int m = digits(text, len, at, 2);
+    if (m < 0 || m > 59)
+        return false;
+    *ret_offset_s = (h * 3600 + m * 60) * (c == '-' ? -1 : 1);
+    return true;
+}
+
+bool timefmt_parse(const char *text, size_t len, int64_t *ret_us)
+{
+    size_t at = 0;
+    int64_t days, zone_s;
+    if (!parse_date(text, len, &at, &days))
+        return false;
+    if (at >= len || (text[at] != 'T' && text[at] != 't' && text[at] != ' '))
+        return false;
+    at++;
+    int h = digits(text, len, &at, 2);
+    if (h < 0 || h > 23 || !literal(text, len, &at, ':'))
+        return false;
+    int m = digits(text, len, &at, 2);
+    if (m < 0 || m > 59 || !literal(text, len, &at, ':'))
+        return false;
+    int s = digits(text, len, &at, 2);
+    if (s < 0 || s > 60)
+        return false;
+    int64_t frac_us = 0;
+    if (at < len && text[at] == '.') {
+        size_t start = ++at;
+        int64_t unit = 100000;
+        for (; at < len && text[at] >= '0' && text[at] <= '9'; at++, unit /= 10)
+            frac_us += (text[at] - '0') * unit;
+        if (at == start)
+            return false;
+    }
+    if (!parse_zone(text, len, &at, &zone_s) || at != len)
+        return false;
+    *ret_us = (days * 86400 + h * 3600 + m * 60 + s - zone_s) * 1000000 + frac_us;
+    return true;
+}
