@@ -1,7 +1,7 @@
 /*
  * base/arena.h: memory that is freed as a whole (a request, a connection). Owner: one thread.
- * Built with SPILLWAY_ARENA_EXACT (the sanitizer set-ups) each piece is a malloc of its own, so that
- * ASan sees an overrun inside the arena.
+ * Built with SPILLWAY_ARENA_EXACT (the sanitizer set-ups) each piece is a malloc of its own, so
+ * that ASan sees an overrun inside the arena.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H

@@ -34,7 +34,8 @@
         take_tmp_;                                                                                 \
     })
 
-/** Aborts with file and line when a bug is found. On in every build; conditions have no side effects. */
+/** Aborts with file and line when a bug is found. On in every build; conditions have no side
+ * effects. */
 #define ASSERT(cond)                                                                               \
     do {                                                                                           \
         if (unlikely(!(cond)))                                                                     \

@@ -4,7 +4,8 @@
 
 uint32_t crc32c(uint32_t crc, const void *data, size_t len)
 {
-    /* isa-l takes and returns the register without the final inversion, and its length is an int. */
+    /* isa-l takes and returns the register without the final inversion, and its length is an int.
+     */
     const unsigned char *at = data;
     uint32_t reg = ~crc;
     while (len > 0) {

@@ -6,7 +6,8 @@
 
 #include "base/base.h"
 
-/** CRC of `len` bytes, continuing from `crc` (0 to start). "123456789" gives 0xe3069283. Any thread. */
+/** CRC of `len` bytes, continuing from `crc` (0 to start). "123456789" gives 0xe3069283. Any
+ * thread. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * base/cursor.h: bounds-checked reading and writing of binary formats. No other file does arithmetic on
- * raw wire offsets.
+ * base/cursor.h: bounds-checked reading and writing of binary formats. No other file does
+ * arithmetic on raw wire offsets.
  *
- * Reading is sticky: the first read past the end sets `failed`, later reads give zeros, and the parser
- * checks once with cursor_ok. Integers are big-endian unless the name says le (Kafka's wire and disk
- * formats are big-endian). Varints are Kafka's: unsigned LEB128, `zigzag` for signed ones
+ * Reading is sticky: the first read past the end sets `failed`, later reads give zeros, and the
+ * parser checks once with cursor_ok. Integers are big-endian unless the name says le (Kafka's wire
+ * and disk formats are big-endian). Varints are Kafka's: unsigned LEB128, `zigzag` for signed ones
  * (https://kafka.apache.org/protocol, "Protocol Primitive Types").
  */
 #ifndef BASE_CURSOR_H

@@ -1,10 +1,10 @@
 /*
  * base/err.h: one error type for the whole program.
  *
- * A function that can fail returns err_t: 0 (OK) or one row of err.def. It writes its outputs only on
- * success. Where the error is first seen it records a sentence (what happened, to which thing) with
- * err_fail; callers pass the code on with TRY and do not re-word it. The boundary (a door, a command)
- * logs or answers once.
+ * A function that can fail returns err_t: 0 (OK) or one row of err.def. It writes its outputs only
+ * on success. Where the error is first seen it records a sentence (what happened, to which thing)
+ * with err_fail; callers pass the code on with TRY and do not re-word it. The boundary (a door, a
+ * command) logs or answers once.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
@@ -20,7 +20,8 @@ enum err_code {
 };
 typedef enum err_code err_t;
 
-/** Where and why the calling thread last recorded an error. Valid until the thread's next err_fail. */
+/** Where and why the calling thread last recorded an error. Valid until the thread's next err_fail.
+ */
 struct err_detail {
     err_t code;
     int sys_errno;    /* 0 where no system call was involved */

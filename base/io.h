@@ -1,9 +1,9 @@
 /*
  * base/io.h: the disk, behind one small interface.
  *
- * Everything that must survive a crash goes through a `struct io`: the real file system (io_posix), or
- * the simulated disk of tests/sim, which keeps unsynced writes and directory entries apart and loses
- * them at a crash. SQLite's files go through it too (catalog/vfs.c).
+ * Everything that must survive a crash goes through a `struct io`: the real file system (io_posix),
+ * or the simulated disk of tests/sim, which keeps unsynced writes and directory entries apart and
+ * loses them at a crash. SQLite's files go through it too (catalog/vfs.c).
  *
  * What a crash may take, and therefore what callers must do (the same rules as ext4 and XFS):
  *   - written bytes, a truncation or growth are safe after io_file_sync of that file;
@@ -41,7 +41,8 @@ struct io_stat {
     bool is_dir;
 };
 
-/** Called per entry, "." and ".." left out, in no order. A non-OK result ends the listing and is returned. */
+/** Called per entry, "." and ".." left out, in no order. A non-OK result ends the listing and is
+ * returned. */
 typedef err_t (*io_list_fn)(void *arg, const char *name);
 
 /** An implementation embeds these first in its own objects. */
@@ -110,8 +111,8 @@ err_t io_stat(struct io *io, const char *path, struct io_stat *ret_stat) MUST_US
 err_t io_free_bytes(struct io *io, const char *path, uint64_t *ret_bytes) MUST_USE;
 bool io_exists(struct io *io, const char *path);
 
-/** Makes `path` hold exactly these bytes, durably and atomically: temporary name (path + ".tmp"), sync,
- *  rename, sync of the directory. A crash leaves the old file or the new one. */
+/** Makes `path` hold exactly these bytes, durably and atomically: temporary name (path + ".tmp"),
+ * sync, rename, sync of the directory. A crash leaves the old file or the new one. */
 err_t io_replace(struct io *io, const char *path, const void *data, size_t len) MUST_USE;
 /** The whole file into malloc'd memory, NUL added behind; ERR_CORRUPT when larger than `max`. */
 err_t io_read_file(struct io *io, const char *path, size_t max, char **ret_data,

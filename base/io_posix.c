@@ -1,6 +1,6 @@
 /*
- * base/io_posix.c: struct io on the machine's file system. Interrupted calls are repeated, short writes
- * continued; descriptors are close-on-exec.
+ * base/io_posix.c: struct io on the machine's file system. Interrupted calls are repeated, short
+ * writes continued; descriptors are close-on-exec.
  */
 #include <dirent.h>
 #include <errno.h>

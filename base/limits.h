@@ -7,19 +7,20 @@
 #include "base/base.h"
 
 /* log/ and writer/ (docs/architecture.md, "Commit") */
-#define LIMIT_BATCH_BYTES MIB(8)        /* one record batch, and one commit group */
+#define LIMIT_BATCH_BYTES MIB(8) /* one record batch, and one commit group */
 #define LIMIT_GROUP_BYTES MIB(8)
-#define LIMIT_GROUP_BATCHES 1000        /* below IOV_MAX (1024) */
-#define LIMIT_OPEN_BATCH_BYTES MIB(1)   /* a reactor seals its open batch above this */
-#define LIMIT_OWN_BATCH_BODY KIB(64)    /* a larger request gets a batch of its own */
-#define LIMIT_COMPRESS_MIN 512          /* smaller batches are not compressed */
-#define LIMIT_STREAM_NAME 249           /* Kafka's limit on topic names */
-#define LIMIT_SHARDS 1024               /* partitions of one stream */
+#define LIMIT_GROUP_BATCHES 1000      /* below IOV_MAX (1024) */
+#define LIMIT_OPEN_BATCH_BYTES MIB(1) /* a reactor seals its open batch above this */
+#define LIMIT_OWN_BATCH_BODY KIB(64)  /* a larger request gets a batch of its own */
+#define LIMIT_COMPRESS_MIN 512        /* smaller batches are not compressed */
+#define LIMIT_STREAM_NAME 249         /* Kafka's limit on topic names */
+#define LIMIT_SHARDS 1024             /* partitions of one stream */
 #define LIMIT_STREAMS 10000
 #define LIMIT_SEGMENT_MIN_BYTES KIB(64)
-#define LIMIT_KEY_BYTES 1024            /* a request key (batchId, Idempotency-Key, delivery id) */
-#define LIMIT_PENDING_BYTES_FACTOR 4    /* hard bound of a shard's queue, times writer.max_pending_bytes */
-#define LIMIT_BUILDING_BYTES MIB(512)   /* all unfinished requests together */
+#define LIMIT_KEY_BYTES 1024 /* a request key (batchId, Idempotency-Key, delivery id) */
+#define LIMIT_PENDING_BYTES_FACTOR                                                                 \
+    4 /* hard bound of a shard's queue, times writer.max_pending_bytes */
+#define LIMIT_BUILDING_BYTES MIB(512) /* all unfinished requests together */
 
 /* doors */
 #define LIMIT_BODY_BYTES_MAX MIB(4)

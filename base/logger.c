@@ -38,7 +38,8 @@ bool logger_enabled(enum log_level level)
     return (int)level >= atomic_load_explicit(&logger_level, memory_order_relaxed);
 }
 
-/** False when this event is to be left out; *ret_suppressed counts those left out before this one. */
+/** False when this event is to be left out; *ret_suppressed counts those left out before this one.
+ */
 static bool quiet_check(const char *event, unsigned *ret_suppressed)
 {
     int64_t now = clock_mono_ns(clock_real());

@@ -1,11 +1,13 @@
 /*
  * base/logger.h: structured log lines on standard error, logfmt or JSON.
  *
- *     LOG_WARN("segment_roll_failed", F("shard", name), F("err", err_text(err)), F("next", "retrying in 1s"));
+ *     LOG_WARN("segment_roll_failed", F("shard", name), F("err", err_text(err)), F("next",
+ * "retrying in 1s"));
  *
- * The event name comes first, keys are fixed words, text values are quoted where needed. The same event
- * name is written at most 10 times in 10 seconds; what was left out is counted in `suppressed=`.
- * Library code returns errors; the caller at the boundary logs once. Never log a secret. Any thread.
+ * The event name comes first, keys are fixed words, text values are quoted where needed. The same
+ * event name is written at most 10 times in 10 seconds; what was left out is counted in
+ * `suppressed=`. Library code returns errors; the caller at the boundary logs once. Never log a
+ * secret. Any thread.
  */
 #ifndef BASE_LOGGER_H
 #define BASE_LOGGER_H
@@ -16,7 +18,7 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERRO
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 struct log_field {
-    const char *key; /* NULL ends the list */
+    const char *key;  /* NULL ends the list */
     const char *text; /* NULL: the number */
     int64_t number;
 };

@@ -20,7 +20,6 @@ void metrics_write(struct buf *out)
     for (size_t i = 0; i < METRIC_COUNT; i++) {
         buf_printf(out, "# HELP spillway_%s %s\n# TYPE spillway_%s %s\nspillway_%s %lld\n",
                    metric_rows[i].name, metric_rows[i].help, metric_rows[i].name,
-                   metric_rows[i].type, metric_rows[i].name,
-                   (long long)metric_get((enum metric)i));
+                   metric_rows[i].type, metric_rows[i].name, (long long)metric_get((enum metric)i));
     }
 }

@@ -2,7 +2,8 @@
 
 #include <stdio.h>
 
-/** Days from 1970-01-01 to a civil date (Howard Hinnant, "chrono-compatible low-level date algorithms"). */
+/** Days from 1970-01-01 to a civil date (Howard Hinnant, "chrono-compatible low-level date
+ * algorithms"). */
 static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
 {
     y -= m <= 2;

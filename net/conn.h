@@ -1,11 +1,11 @@
 /*
- * net/conn.h: a TCP connection on a reactor: bytes in through a callback, bytes out through a list of
- * runs and file slices. Sockets are watched with uv_poll_t, read with recv into one buffer per reactor,
- * written with writev and sendfile.
+ * net/conn.h: a TCP connection on a reactor: bytes in through a callback, bytes out through a list
+ * of runs and file slices. Sockets are watched with uv_poll_t, read with recv into one buffer per
+ * reactor, written with writev and sendfile.
  *
  * Owner: the reactor that accepted it; every call and callback is on its thread.
- * Allowed order: accept -> (on_data | conn_write_* | conn_pause_read | conn_resume_read)* -> conn_close
- * (by either side) -> on_close, once -> memory is freed after on_close returns.
+ * Allowed order: accept -> (on_data | conn_write_* | conn_pause_read | conn_resume_read)* ->
+ * conn_close (by either side) -> on_close, once -> memory is freed after on_close returns.
  */
 #ifndef NET_CONN_H
 #define NET_CONN_H
@@ -33,7 +33,8 @@ struct conn_ops {
     void (*on_close)(struct conn *c);
 };
 
-/** Where a listener listens, e.g. "127.0.0.1:8080", "[::1]:0", "0.0.0.0:9092". Port 0: any free one. */
+/** Where a listener listens, e.g. "127.0.0.1:8080", "[::1]:0", "0.0.0.0:9092". Port 0: any free
+ * one. */
 struct listener;
 struct listener_options {
     const char *address;
@@ -42,8 +43,8 @@ struct listener_options {
     unsigned max_connections; /* over it: accepted and closed at once, counted */
     size_t output_max_bytes;  /* reading pauses while more output than this is queued */
 };
-/** Binds one socket per reactor (SO_REUSEPORT) and accepts on all. ERR_USAGE for a bad address; ERR_IO with
- *  a sentence that names the address (in use, not permitted). Main thread. */
+/** Binds one socket per reactor (SO_REUSEPORT) and accepts on all. ERR_USAGE for a bad address;
+ * ERR_IO with a sentence that names the address (in use, not permitted). Main thread. */
 err_t listener_open(struct reactor_group *group, const struct listener_options *options,
                     struct listener **ret_listener) MUST_USE;
 /** "127.0.0.1:43211", with the real port. Borrowed until listener_free. */
@@ -52,7 +53,8 @@ const char *listener_address(const struct listener *l);
 void listener_stop(struct listener *l);
 /** Connections open now. Any thread. */
 unsigned listener_connections(const struct listener *l);
-/** Closes all connections that are left and waits until their on_close ran. Main thread, after listener_stop. */
+/** Closes all connections that are left and waits until their on_close ran. Main thread, after
+ * listener_stop. */
 void listener_close_all(struct listener *l);
 void listener_free(struct listener *l);
 
@@ -62,9 +64,10 @@ struct reactor *conn_reactor(const struct conn *c);
 /** The peer's address as text without port, e.g. "127.0.0.1" or "::1". Borrowed. */
 const char *conn_peer(const struct conn *c);
 
-/** Queues bytes. conn_write copies (small pieces are joined); conn_write_owned takes malloc'd memory and
- *  frees it; conn_write_shared borrows until `release(arg)`. Output is sent at the end of the turn or when
- *  the socket takes it, in order. After conn_close they do nothing (and release at once). */
+/** Queues bytes. conn_write copies (small pieces are joined); conn_write_owned takes malloc'd
+ * memory and frees it; conn_write_shared borrows until `release(arg)`. Output is sent at the end of
+ * the turn or when the socket takes it, in order. After conn_close they do nothing (and release at
+ * once). */
 void conn_write(struct conn *c, const void *data, size_t len);
 void conn_write_owned(struct conn *c, char *data, size_t len);
 void conn_write_shared(struct conn *c, const void *data, size_t len, void (*release)(void *arg),
@@ -78,13 +81,14 @@ size_t conn_output_bytes(const struct conn *c);
 
 void conn_pause_read(struct conn *c);
 void conn_resume_read(struct conn *c);
-/** on_timeout is called once, `ms` from now (coarse: within 250 ms); 0 cancels. Replaces the earlier one.
- *  Idle connections with no deadline cost no wake-ups. */
+/** on_timeout is called once, `ms` from now (coarse: within 250 ms); 0 cancels. Replaces the
+ * earlier one. Idle connections with no deadline cost no wake-ups. */
 void conn_set_deadline(struct conn *c, unsigned ms);
 /** Closes now, dropping unsent output. */
 void conn_close(struct conn *c);
-/** Closes after the queued output has been sent and the peer had a moment to read it (lingering close:
- *  shutdown of the sending side, then input is dropped until the peer closes, 2 s at most). */
+/** Closes after the queued output has been sent and the peer had a moment to read it (lingering
+ * close: shutdown of the sending side, then input is dropped until the peer closes, 2 s at most).
+ */
 void conn_close_after_write(struct conn *c);
 
 #endif

@@ -1,14 +1,15 @@
 /*
  * net/http.h: an HTTP/1.1 server (RFC 9112, parsed by llhttp) on net/conn.h.
  *
- * Requests are handed to a handler found by a route table; bodies are handed on in pieces as they arrive.
- * Replies of pipelined requests leave in the order of the requests, whichever is answered first.
+ * Requests are handed to a handler found by a route table; bodies are handed on in pieces as they
+ * arrive. Replies of pipelined requests leave in the order of the requests, whichever is answered
+ * first.
  *
  * Owner: the connection's reactor; all calls and callbacks on its thread.
  * Order per exchange: on_request -> on_body* -> on_end -> (any time from on_request on, once)
- * http_respond -> the exchange is freed. When the client goes away before the reply, on_abort is called
- * instead of the callbacks that were still to come; the handler then calls http_exchange_release when
- * nothing of its own points to the exchange any more.
+ * http_respond -> the exchange is freed. When the client goes away before the reply, on_abort is
+ * called instead of the callbacks that were still to come; the handler then calls
+ * http_exchange_release when nothing of its own points to the exchange any more.
  */
 #ifndef NET_HTTP_H
 #define NET_HTTP_H
@@ -23,7 +24,7 @@ struct http_route;
 struct http_server;
 
 struct http_header {
-    struct slice name; /* as sent; compare with slice_equal_nocase */
+    struct slice name;  /* as sent; compare with slice_equal_nocase */
     struct slice value; /* surrounding blanks removed */
 };
 
@@ -41,11 +42,13 @@ struct http_request {
 };
 
 struct http_handler {
-    /** Headers are complete. May call http_respond at once (e.g. 401): what is left of the body is then
-     *  read and dropped where that is cheap, else the connection closes after the reply. An
-     *  "Expect: 100-continue" is answered by the server after this returns, if no reply was given. */
+    /** Headers are complete. May call http_respond at once (e.g. 401): what is left of the body is
+     * then read and dropped where that is cheap, else the connection closes after the reply. An
+     *  "Expect: 100-continue" is answered by the server after this returns, if no reply was given.
+     */
     void (*on_request)(struct http_exchange *x);
-    /** A piece of the body, transfer coding removed (content coding not), at most 64 KiB, borrowed. */
+    /** A piece of the body, transfer coding removed (content coding not), at most 64 KiB, borrowed.
+     */
     void (*on_body)(struct http_exchange *x, const char *data, size_t len);
     /** The request is complete. */
     void (*on_end)(struct http_exchange *x);
@@ -55,8 +58,8 @@ struct http_handler {
 
 enum http_match { HTTP_MATCH_EXACT, HTTP_MATCH_PREFIX /* path itself, or followed by '/' */ };
 
-/** Rows are tried in order. A path that matches with no fitting method is answered 405 with Allow; an
- *  unknown path 404. */
+/** Rows are tried in order. A path that matches with no fitting method is answered 405 with Allow;
+ * an unknown path 404. */
 struct http_route {
     const char *methods; /* "POST", or "GET, POST" */
     const char *path;
@@ -78,7 +81,8 @@ struct http_options {
 extern const struct conn_ops http_conn_ops;
 struct http_server *http_server_new(const struct http_options *options);
 void http_server_free(struct http_server *s);
-/** From now on every reply carries "Connection: close" and idle connections are closed. Any thread. */
+/** From now on every reply carries "Connection: close" and idle connections are closed. Any thread.
+ */
 void http_server_drain(struct http_server *s);
 
 const struct http_request *http_exchange_request(const struct http_exchange *x);
@@ -90,18 +94,19 @@ struct reactor *http_exchange_reactor(const struct http_exchange *x);
 /** The client: conn_peer, or the first address of X-Forwarded-For where the peer is a trusted proxy
  *  (loopback). */
 struct slice http_exchange_client(const struct http_exchange *x);
-/** The correlation id of this exchange (reference/events-do.md 1.2), also sent as X-Correlation-ID. */
+/** The correlation id of this exchange (reference/events-do.md 1.2), also sent as X-Correlation-ID.
+ */
 struct slice http_exchange_correlation_id(struct http_exchange *x);
-/** The first header of that name, or an empty slice with data == NULL. *ret_count (may be NULL) says how
- *  many there are. */
+/** The first header of that name, or an empty slice with data == NULL. *ret_count (may be NULL)
+ * says how many there are. */
 struct slice http_request_header(const struct http_request *r, const char *name, size_t *ret_count);
 /** The value of a query parameter, percent-decoded into the arena; data == NULL when absent. */
 struct slice http_request_query(const struct http_request *r, struct arena *a, const char *name);
 
 /** Adds a reply header; call before http_respond. Name and value are copied. */
 void http_add_header(struct http_exchange *x, const char *name, const char *value);
-/** Answers. The body is copied. content_type may be NULL when len is 0. Frees the exchange unless it was
- *  aborted. X-Correlation-ID, Content-Length and Date-less minimal headers are added. */
+/** Answers. The body is copied. content_type may be NULL when len is 0. Frees the exchange unless
+ * it was aborted. X-Correlation-ID, Content-Length and Date-less minimal headers are added. */
 void http_respond(struct http_exchange *x, int status, const char *content_type, const void *body,
                   size_t len);
 /** A JSON error body {"error":text,"code":CODE[,"details":details_json]} with the row's status. */

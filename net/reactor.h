@@ -1,8 +1,8 @@
 /*
  * net/reactor.h: one event loop per core, and the messages that other threads send to it.
  *
- * A reactor owns the connections that it accepted: all their callbacks run on its thread. Other threads
- * reach it only through reactor_post.
+ * A reactor owns the connections that it accepted: all their callbacks run on its thread. Other
+ * threads reach it only through reactor_post.
  */
 #ifndef NET_REACTOR_H
 #define NET_REACTOR_H
@@ -20,8 +20,9 @@ struct reactor_msg {
     void (*run)(struct reactor_msg *msg);
 };
 
-/** Called on the reactor's thread at the end of each turn of the loop that handled I/O or messages, before
- *  it sleeps: the place to seal open batches. Embedded in the owner; stays registered for the loop's life. */
+/** Called on the reactor's thread at the end of each turn of the loop that handled I/O or messages,
+ * before it sleeps: the place to seal open batches. Embedded in the owner; stays registered for the
+ * loop's life. */
 struct reactor_turn_hook {
     struct reactor_turn_hook *next;
     void (*run)(struct reactor_turn_hook *hook);
@@ -32,7 +33,8 @@ struct reactor_group;
 err_t reactor_group_start(unsigned count, struct reactor_group **ret_group) MUST_USE;
 struct reactor *reactor_group_get(struct reactor_group *group, unsigned index);
 unsigned reactor_group_count(const struct reactor_group *group);
-/** Ends the loops (their connections must be closed before: see listener_*) and joins the threads. NULL-safe. */
+/** Ends the loops (their connections must be closed before: see listener_*) and joins the threads.
+ * NULL-safe. */
 void reactor_group_stop(struct reactor_group *group);
 
 unsigned reactor_index(const struct reactor *r);
