@@ -10,16 +10,18 @@
 
 #include "base/base.h"
 
+/* Documentation only: before clang 19, C cannot name another field of the same struct in an
+ * attribute. Functions that need the lock held say so with LOCK_REQUIRES, which clang checks. */
+#define GUARDED_BY(l)
+
 #if defined(__clang__)
 #define LOCK_CAPABILITY __attribute__((capability("mutex")))
-#define GUARDED_BY(l) __attribute__((guarded_by(l)))
 #define LOCK_ACQUIRES(...) __attribute__((acquire_capability(__VA_ARGS__)))
 #define LOCK_RELEASES(...) __attribute__((release_capability(__VA_ARGS__)))
 #define LOCK_REQUIRES(...) __attribute__((requires_capability(__VA_ARGS__)))
 #define LOCK_UNCHECKED __attribute__((no_thread_safety_analysis))
 #else
 #define LOCK_CAPABILITY
-#define GUARDED_BY(l)
 #define LOCK_ACQUIRES(...)
 #define LOCK_RELEASES(...)
 #define LOCK_REQUIRES(...)

@@ -19,7 +19,8 @@ static void crc32c_gives_the_check_value(void **state)
 static void varints_round_trip_and_refuse_overlong(void **state)
 {
     (void)state;
-    static const int64_t values[] = {0, -1, 1, 63, -64, 64, 300, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN};
+    static const int64_t values[] = {0,   -1,        1,         63,        -64,      64,
+                                     300, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN};
     for (size_t i = 0; i < ARRAY_LEN(values); i++) {
         CLEANUP(buf_release) struct buf b = BUF_INIT;
         put_varlong(&b, values[i]);
