@@ -1,0 +1,153 @@
+/* bench/common.c: see common.h. */
+#include "bench/common.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+_Noreturn void bench_die(const char *fmt, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "%s: ", program_invocation_short_name);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+_Noreturn void bench_die_errno(const char *fmt, ...)
+{
+    const char *reason = strerror(errno);
+    va_list args;
+
+    fprintf(stderr, "%s: ", program_invocation_short_name);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fprintf(stderr, ": %s\n", reason);
+    exit(1);
+}
+
+uint64_t bench_now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t bench_parse_u64(const char *text, const char *what)
+{
+    char *end = NULL;
+
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || text[0] == '-')
+        bench_die("%s must be a whole number, not \"%s\"", what, text);
+    return value;
+}
+
+double bench_parse_double(const char *text, const char *what)
+{
+    char *end = NULL;
+
+    errno = 0;
+    double value = strtod(text, &end);
+    if (errno != 0 || end == text || *end != '\0' || value < 0)
+        bench_die("%s must be a number, not \"%s\"", what, text);
+    return value;
+}
+
+double bench_process_cpu_s(pid_t pid)
+{
+    char path[64];
+    char line[1024];
+    unsigned long user = 0;
+    unsigned long system = 0;
+
+    if (pid == 0)
+        return 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL || fgets(line, sizeof(line), file) == NULL)
+        bench_die_errno("%s", path);
+    fclose(file);
+    /* Field 2 is the name in parentheses and may hold spaces; utime and stime are fields 14 and 15.
+     */
+    const char *rest = strrchr(line, ')');
+    if (rest == NULL || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                               &user, &system) != 2)
+        bench_die("%s has an unknown form", path);
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+double bench_process_peak_rss_mb(pid_t pid)
+{
+    char path[64];
+    char line[256];
+    double kib = 0;
+
+    if (pid == 0)
+        return 0;
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        bench_die_errno("%s", path);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kib = strtod(line + 6, NULL);
+    }
+    fclose(file);
+    return kib * 1024 / 1e6;
+}
+
+static double rusage_s(int who)
+{
+    struct rusage usage;
+
+    getrusage(who, &usage);
+    return (double)usage.ru_utime.tv_sec + (double)usage.ru_stime.tv_sec +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+double bench_thread_cpu_s(void)
+{
+    return rusage_s(RUSAGE_THREAD);
+}
+
+double bench_self_cpu_s(void)
+{
+    return rusage_s(RUSAGE_SELF);
+}
+
+int bench_connect(const char *address)
+{
+    struct sockaddr_in peer = {.sin_family = AF_INET};
+    char host[64];
+    const char *colon = strrchr(address, ':');
+    int one = 1;
+
+    if (colon == NULL || (size_t)(colon - address) >= sizeof(host))
+        bench_die("an address is HOST:PORT, not \"%s\"", address);
+    snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
+    if (inet_pton(AF_INET, host, &peer.sin_addr) != 1)
+        bench_die("\"%s\" is not a numeric IPv4 address", host);
+    peer.sin_port = htons((uint16_t)bench_parse_u64(colon + 1, "the port"));
+
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&peer, sizeof(peer)) != 0)
+        bench_die_errno("cannot connect to %s", address);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    return fd;
+}

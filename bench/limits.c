@@ -1,0 +1,215 @@
+/*
+ * bench/limits.c: what this machine can do at most, measured with the fewest calls that do it, so
+ * that a result can be read against the limit that binds it.
+ *
+ *   sync      one write of N bytes and one fdatasync, again and again, in the directory given:
+ *             "append" to a growing file, "overwrite" of a file of zeros written and synced before
+ *             (the two ways in which Spillway commits a group)
+ *   sendfile  a file in the page cache sent with sendfile over TCP on 127.0.0.1 to a thread that
+ *             reads it: into a buffer of 1 MiB as a client must ("buffer"), or dropped in the
+ * kernel with MSG_TRUNC ("discard")
+ *
+ * Prints one JSON line per measurement.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bench/common.h"
+#include "bench/hist.h"
+
+#define FILE_BYTES MIB(256)
+#define READ_BUFFER MIB(1)
+
+struct options {
+    const char *directory;
+    double seconds;
+    bool sync;
+    bool sendfile;
+};
+
+/** Creates `path` anew with FILE_BYTES of zeros, synced; the file is unlinked at once. */
+static int open_scratch(const char *directory, bool filled, const char *data)
+{
+    CLEANUP(xfree_ptr) char *path = xasprintf("%s/limits.%d.tmp", directory, (int)getpid());
+    int fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        bench_die_errno("%s", path);
+    unlink(path);
+    for (size_t at = 0; filled && at < FILE_BYTES; at += READ_BUFFER) {
+        if (pwrite(fd, data, READ_BUFFER, (off_t)at) != (ssize_t)READ_BUFFER)
+            bench_die_errno("cannot fill a file in %s", directory);
+    }
+    if (fsync(fd) != 0)
+        bench_die_errno("fsync");
+    return fd;
+}
+
+static void measure_sync(const struct options *o, size_t group, bool overwrite)
+{
+    CLEANUP(xfree_ptr) char *data = xcalloc(1, READ_BUFFER);
+    CLEANUP(xfree_ptr) struct hist *latency = xcalloc(1, sizeof(*latency));
+    int fd = open_scratch(o->directory, overwrite, data);
+    uint64_t seed = 1;
+    size_t at = 0;
+
+    for (size_t i = 0; i + 8 <= READ_BUFFER; i += 8) {
+        uint64_t word = bench_random(&seed);
+        memcpy(data + i, &word, 8);
+    }
+    uint64_t begin = bench_now_ns();
+    uint64_t end = begin + (uint64_t)(o->seconds * 1e9);
+    uint64_t now = begin;
+    while (now < end) {
+        if (pwrite(fd, data, group, (off_t)at) != (ssize_t)group || fdatasync(fd) != 0)
+            bench_die_errno("write and fdatasync");
+        uint64_t after = bench_now_ns();
+        hist_record(latency, after - now);
+        now = after;
+        at += group;
+        if (at + group > FILE_BYTES) {
+            at = 0;
+            if (!overwrite && ftruncate(fd, 0) != 0)
+                bench_die_errno("ftruncate");
+            now = bench_now_ns();
+        }
+    }
+    double seconds = (double)(now - begin) / 1e9;
+    printf("{\"bench\":\"limit.sync\",\"mode\":\"%s\",\"group_bytes\":%zu,\"syncs_per_s\":%.0f,"
+           "\"mb_per_s\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"seconds\":%.1f}\n",
+           overwrite ? "overwrite" : "append", group, (double)latency->count / seconds,
+           (double)latency->count * (double)group / seconds / 1e6,
+           (double)hist_percentile(latency, 50) / 1e6, (double)hist_percentile(latency, 99) / 1e6,
+           (double)latency->max / 1e6, seconds);
+    fflush(stdout);
+    close(fd);
+}
+
+struct sender {
+    int socket;
+    int file;
+    double cpu_s; /* written by the sender before it ends */
+};
+
+/** Sends the file over and over until the reader shuts the connection. */
+static void *sender_run(void *arg)
+{
+    struct sender *s = arg;
+
+    for (;;) {
+        off_t at = 0;
+        while (at < (off_t)FILE_BYTES) {
+            if (sendfile(s->socket, s->file, &at, FILE_BYTES - (size_t)at) < 0) {
+                s->cpu_s = bench_thread_cpu_s();
+                return NULL;
+            }
+        }
+    }
+}
+
+static void connect_pair(int *ret_sender, int *ret_reader)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(address);
+    char text[32];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (listener < 0 || bind(listener, (struct sockaddr *)&address, len) != 0 ||
+        listen(listener, 1) != 0 || getsockname(listener, (struct sockaddr *)&address, &len) != 0)
+        bench_die_errno("cannot listen on 127.0.0.1");
+    snprintf(text, sizeof(text), "127.0.0.1:%d", ntohs(address.sin_port));
+    *ret_reader = bench_connect(text);
+    *ret_sender = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (*ret_sender < 0)
+        bench_die_errno("accept");
+    close(listener);
+}
+
+static void measure_sendfile(const struct options *o, bool discard)
+{
+    CLEANUP(xfree_ptr) char *buffer = xcalloc(1, READ_BUFFER);
+    struct sender sender = {.file = open_scratch(o->directory, true, buffer)};
+    pthread_t thread;
+    uint64_t bytes = 0;
+    int reader;
+
+    connect_pair(&sender.socket, &reader);
+    if (pthread_create(&thread, NULL, sender_run, &sender) != 0)
+        bench_die("cannot start a thread");
+    double cpu = bench_thread_cpu_s();
+    uint64_t begin = bench_now_ns();
+    uint64_t now = begin;
+    while (now < begin + (uint64_t)(o->seconds * 1e9)) {
+        ssize_t n = recv(reader, buffer, READ_BUFFER, discard ? MSG_TRUNC : 0);
+        if (n <= 0)
+            bench_die_errno("recv");
+        bytes += (uint64_t)n;
+        now = bench_now_ns();
+    }
+    cpu = bench_thread_cpu_s() - cpu;
+    shutdown(reader, SHUT_RDWR);
+    close(reader);
+    pthread_join(thread, NULL);
+    double gigabytes = (double)bytes / 1e9;
+    printf("{\"bench\":\"limit.sendfile\",\"mode\":\"%s\",\"mb_per_s\":%.0f,"
+           "\"sender_cpu_s_per_gb\":%.3f,\"reader_cpu_s_per_gb\":%.3f,\"seconds\":%.1f}\n",
+           discard ? "discard" : "buffer", (double)bytes / ((double)(now - begin) / 1e3),
+           sender.cpu_s / gigabytes, cpu / gigabytes, (double)(now - begin) / 1e9);
+    fflush(stdout);
+    close(sender.socket);
+    close(sender.file);
+}
+
+static const char usage[] = "Usage: limits [--seconds S] [--only sync|sendfile] DIRECTORY\n"
+                            "Measures fdatasync in DIRECTORY and sendfile over loopback, S seconds "
+                            "(2) for each figure.\n"
+                            "Example: limits --only sync /var/tmp\n";
+
+int main(int argc, char **argv)
+{
+    static const struct option longs[] = {{"seconds", 1, NULL, 's'},
+                                          {"only", 1, NULL, 'o'},
+                                          {"help", 0, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    static const size_t groups[] = {KIB(4), KIB(64), KIB(256), MIB(1)};
+    struct options o = {.seconds = 2, .sync = true, .sendfile = true};
+    int letter;
+
+    while ((letter = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        if (letter == 's') {
+            o.seconds = bench_parse_double(optarg, "--seconds");
+        } else if (letter == 'o') {
+            o.sync = strcmp(optarg, "sync") == 0;
+            o.sendfile = strcmp(optarg, "sendfile") == 0;
+        } else {
+            fputs(usage, letter == 'h' ? stdout : stderr);
+            return letter == 'h' ? 0 : 2;
+        }
+    }
+    if (optind != argc - 1 || (!o.sync && !o.sendfile)) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    o.directory = argv[optind];
+    signal(SIGPIPE, SIG_IGN); /* the sender learns from sendfile that its reader has gone */
+    for (size_t i = 0; o.sync && i < ARRAY_LEN(groups); i++) {
+        measure_sync(&o, groups[i], false);
+        measure_sync(&o, groups[i], true);
+    }
+    if (o.sendfile) {
+        measure_sendfile(&o, false);
+        measure_sendfile(&o, true);
+    }
+    return 0;
+}
