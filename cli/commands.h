@@ -1,0 +1,11 @@
+/*
+ * cli/commands.h: the subcommands, each in its own file.
+ */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+#include "cli/options.h"
+
+extern const struct cli_command command_serve;
+
+#endif
