@@ -14,5 +14,14 @@ struct hash128 {
 
 uint64_t hash64(const void *data, size_t len);
 struct hash128 hash128(const void *data, size_t len);
+/** With a seed that nobody else knows, for tables that strangers could aim at. */
+struct hash128 hash128_seeded(const void *data, size_t len, uint64_t seed);
+
+/** hash64 of bytes that arrive in pieces: the same value, however they are cut. */
+struct hash_stream;
+struct hash_stream *hash_stream_new(void);
+void hash_stream_free(struct hash_stream *h);
+void hash_stream_add(struct hash_stream *h, const void *data, size_t len);
+uint64_t hash_stream_value(const struct hash_stream *h);
 
 #endif
