@@ -1,0 +1,123 @@
+/*
+ * bench/json_bench.c: nanoseconds per event of the JSON scanner, per engine, on seeded 200-byte
+ * events that lie behind each other as they do in a request of a thousand. Usage: json_bench [runs]
+ * [seed] Prints one JSON line per engine; min and median are over the runs.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/json_engine.h"
+#include "base/limits.h"
+
+#define EVENTS 1000
+#define EVENT_BYTES 200
+#define ROUNDS 200
+#define RUNS_MAX 100
+
+static const char *const wanted[] = {"type", "ts", "source", "collection", "docId"};
+
+static uint64_t random_next(uint64_t *state)
+{
+    *state += 0x9E3779B97F4A7C15;
+    uint64_t v = *state;
+    v = (v ^ v >> 30) * 0xBF58476D1CE4E5B9;
+    v = (v ^ v >> 27) * 0x94D049BB133111EB;
+    return v ^ v >> 31;
+}
+
+/* One event of EVENT_BYTES bytes and a comma; the shapes differ as those of several producers do.
+ */
+static void event_append(struct buf *b, uint64_t *seed)
+{
+    static const char *const types[] = {"order.created", "page.view", "user.signed_up", "tx"};
+    size_t start = b->len;
+    uint64_t r = random_next(seed);
+    buf_printf(b, "{\"type\":\"%s\",\"ts\":\"2026-02-%02uT%02u:%02u:%02u.%03uZ\",", types[r % 4],
+               (unsigned)(r >> 8) % 28 + 1, (unsigned)(r >> 16) % 24, (unsigned)(r >> 24) % 60,
+               (unsigned)(r >> 32) % 60, (unsigned)(r >> 40) % 1000);
+    r = random_next(seed);
+    if (r % 3 == 0)
+        buf_printf(b, "\"source\":\"shop-%u\",", (unsigned)(r >> 8) % 100);
+    buf_printf(
+        b,
+        "\"data\":{\"id\":%u,\"user\":\"u_%08x\",\"total\":%u.%02u,\"paid\":%s,\"tags\":[\"a%u\"],",
+        (unsigned)(r >> 16) % 1000000, (unsigned)(r >> 24), (unsigned)(r >> 32) % 1000,
+        (unsigned)(r >> 40) % 100, (r >> 50) % 2 != 0 ? "true" : "false",
+        (unsigned)(r >> 52) % 100);
+    buf_append_str(b, "\"note\":\"");
+    while (b->len - start < EVENT_BYTES - 3)
+        buf_append_char(b, "abcdefghijklmnop rstuvwxyz.-0123"[random_next(seed) % 32]);
+    buf_append_str(b, "\"}},");
+}
+
+static double now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static size_t scan_all(json_engine_fn *scan, const struct buf *text, const struct json_names *names)
+{
+    size_t events = 0;
+    for (size_t at = 0; at < text->len; events++) {
+        struct json_input in = {
+            .data = text->data + at, .len = text->len - at, .origin = at, .at_end = true};
+        struct json_scan out;
+        if (json_scan_with(scan, &in, names, LIMIT_JSON_DEPTH, &out) != OK ||
+            !json_scan_found(&out, 0)) {
+            fprintf(stderr, "json_bench: %s\n", err_last()->text);
+            exit(1);
+        }
+        at += out.len + 1;
+    }
+    return events;
+}
+
+static int double_compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void engine_measure(const struct json_engine *engine, const struct buf *text,
+                           const struct json_names *names, size_t runs)
+{
+    double ns[RUNS_MAX];
+    (void)scan_all(engine->scan, text, names);
+    for (size_t run = 0; run < runs; run++) {
+        size_t events = 0;
+        double start = now_ns();
+        for (int round = 0; round < ROUNDS; round++)
+            events += scan_all(engine->scan, text, names);
+        ns[run] = (now_ns() - start) / (double)events;
+    }
+    qsort(ns, runs, sizeof(ns[0]), double_compare);
+    double bytes = (double)text->len / EVENTS;
+    printf("{\"bench\":\"json\",\"engine\":\"%s\",\"event_bytes\":%.0f,\"runs\":%zu,"
+           "\"ns_per_event_min\":%.1f,\"ns_per_event_median\":%.1f,\"gb_per_s_max\":%.2f,"
+           "\"gb_per_s_median\":%.2f}\n",
+           engine->name, bytes, runs, ns[0], ns[runs / 2], bytes / ns[0], bytes / ns[runs / 2]);
+}
+
+int main(int argc, char **argv)
+{
+    size_t runs = argc > 1 ? strtoul(argv[1], NULL, 10) : 5;
+    uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    if (runs == 0 || runs > RUNS_MAX) {
+        fprintf(stderr, "usage: json_bench [runs, 1 to %d] [seed]\n", RUNS_MAX);
+        return 2;
+    }
+    struct json_names names;
+    json_names_init(&names, wanted, ARRAY_LEN(wanted));
+    CLEANUP(buf_release) struct buf text = BUF_INIT;
+    for (int i = 0; i < EVENTS; i++)
+        event_append(&text, &seed);
+    for (const struct json_engine *e = json_engines; e->name != NULL; e++)
+        if (e->usable())
+            engine_measure(e, &text, &names, runs);
+    return 0;
+}
