@@ -1,0 +1,28 @@
+/*
+ * catalog/vfs.h: SQLite's files through base/io.h (https://www.sqlite.org/vfs.html), so that the
+ * catalog keeps the same rules as the log, and the simulated disk can crash under it.
+ *
+ * For one connection at a time in one process: locks do nothing (the server holds data/lock), there
+ * is no shared memory and no memory map, and temporary files are refused (temp_store = MEMORY).
+ */
+#ifndef CATALOG_VFS_H
+#define CATALOG_VFS_H
+
+#include "base/base.h"
+#include "base/err.h"
+#include "base/io.h"
+
+struct vfs;
+
+/** Registers a VFS over `io` (borrowed) with SQLite. *ret_vfs is owned: free it when no connection
+ * uses it any more. Any thread. */
+err_t vfs_new(struct io *io, struct vfs **ret_vfs) MUST_USE;
+/** Its name for sqlite3_open_v2. Borrowed. */
+const char *vfs_name(const struct vfs *v);
+/** NULL-safe. */
+void vfs_free(struct vfs *v);
+/** The last error that io gave, with its sentence as err_text knew it; OK when there was none.
+ * Owner of the connection. */
+err_t vfs_last_error(const struct vfs *v, const char **ret_text);
+
+#endif
