@@ -118,8 +118,9 @@ static const char *const good[] = {
     "\"\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe3\x81\xae\xe9\x95\xb7\xe3\x81\x84\xe6\x96\x87"
     "\xe7\xab\xa0\xe3\x81\xaf\xe3\x81\x93\xe3\x81\x93\xe3\x81\xa7\xe7\xb5\x82\xe3\x82\x8f\xe3\x82"
     "\x8a\"}",
-    "[\"a\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\""
-    "]",
+    ("["
+     "\"a\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\\ta\""
+     "]"),
     "{\"n\":[0,1,22,333,4444,55555,666666,7777777,88888888,999999999,-1.5,1e9,2E-3,0.25,-0e0]}",
 };
 
