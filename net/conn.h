@@ -27,6 +27,10 @@ struct conn_ops {
     void (*on_data)(struct conn *c, const char *data, size_t len);
     /** All queued output has been written to the socket (called once per drain). May be NULL. */
     void (*on_drain)(struct conn *c);
+    /** The peer has closed its sending side. True keeps the connection open for output (the last
+     * call of on_data is over; close it with conn_close_after_write); false, or NULL here, closes
+     * it. */
+    bool (*on_eof)(struct conn *c);
     /** The deadline set by conn_set_deadline has passed. */
     void (*on_timeout)(struct conn *c);
     /** The peer closed, an error, or conn_close: the last callback. */
@@ -40,7 +44,8 @@ struct listener_options {
     const char *address;
     const struct conn_ops *ops;
     void *arg;                /* passed to on_open */
-    unsigned max_connections; /* over it: accepted and closed at once, counted */
+    unsigned max_connections; /* over it: accepted, sent `refusal` and closed, counted */
+    struct slice refusal;     /* may be empty; borrowed for the listener's life */
     size_t output_max_bytes;  /* reading pauses while more output than this is queued */
 };
 /** Binds one socket per reactor (SO_REUSEPORT) and accepts on all. ERR_USAGE for a bad address;
@@ -76,9 +81,11 @@ void conn_write_shared(struct conn *c, const void *data, size_t len, void (*rele
  *  `release(arg)` runs once when it has been sent or the connection is gone. */
 void conn_write_file(struct conn *c, int fd, uint64_t offset, size_t len,
                      void (*release)(void *arg), void *arg);
-/** Bytes queued and not yet taken by the socket. */
+/** Bytes queued and not yet taken by the socket. A peer that takes none of them for 30 s is closed.
+ */
 size_t conn_output_bytes(const struct conn *c);
 
+/** While reading is paused the peer's going away is noticed only by writing. */
 void conn_pause_read(struct conn *c);
 void conn_resume_read(struct conn *c);
 /** on_timeout is called once, `ms` from now (coarse: within 250 ms); 0 cancels. Replaces the
