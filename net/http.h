@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/base.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "net/conn.h"
 
@@ -52,8 +53,13 @@ struct http_handler {
     void (*on_body)(struct http_exchange *x, const char *data, size_t len);
     /** The request is complete. */
     void (*on_end)(struct http_exchange *x);
-    /** The client is gone before a reply was given. */
+    /** The client is gone before a reply was given (or broke off its request in the middle). NULL:
+     * the handler keeps no pointer to the exchange, which is freed at once. The other three may be
+     * NULL too. */
     void (*on_abort)(struct http_exchange *x);
+    /** A client that has closed its sending side only may still want the reply to what it sent, and
+     * gets it. True (for routes that wait long): the end of its input counts as going away. */
+    bool abort_on_eof;
 };
 
 enum http_match { HTTP_MATCH_EXACT, HTTP_MATCH_PREFIX /* path itself, or followed by '/' */ };
@@ -75,10 +81,13 @@ struct http_options {
     unsigned header_ms;      /* time for the headers of one request; above: 408 */
     unsigned body_idle_ms;   /* time between pieces of a body; above: 408 */
     unsigned keepalive_ms;   /* idle time between requests; above: close */
+    struct clock *clock;     /* for Date and correlation ids; NULL: the machine's */
 };
 
 /** The server's conn_ops; listener_options.arg is the http_server. */
 extern const struct conn_ops http_conn_ops;
+/** A complete 503 reply, for listener_options.refusal. */
+struct slice http_refusal(void);
 struct http_server *http_server_new(const struct http_options *options);
 void http_server_free(struct http_server *s);
 /** From now on every reply carries "Connection: close" and idle connections are closed. Any thread.
