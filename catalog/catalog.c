@@ -205,6 +205,7 @@ static err_t load_cluster_id(struct catalog *c)
 {
     CLEANUP(xfree_ptr) char *value = NULL;
     err_t err = catalog_get(c, CLUSTER_ID_SETTING, &value);
+    ASSERT(err != OK || value != NULL);
     if (err == OK && strlen(value) != CLUSTER_ID_TEXT)
         return err_fail(ERR_CORRUPT, "the catalog %s: its cluster_id has %zu characters, not %d",
                         c->path, strlen(value), CLUSTER_ID_TEXT);

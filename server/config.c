@@ -415,6 +415,7 @@ static err_t read_sources(struct config *c, const struct config_sources *s)
 
 bool config_listener_off(const char *address)
 {
+    ASSERT(address != NULL);
     return strcasecmp(address, "off") == 0;
 }
 
