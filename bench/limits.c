@@ -30,6 +30,7 @@
 
 #define FILE_BYTES MIB(256)
 #define READ_BUFFER MIB(1)
+#define CONNS_MAX 2
 
 struct options {
     const char *directory;
@@ -96,29 +97,51 @@ static void measure_sync(const struct options *o, size_t group, bool overwrite)
     close(fd);
 }
 
-struct sender {
-    int socket;
+/** One connection: a thread that sends the file over and over, and one that reads it. */
+struct pipe_pair {
+    int sender;
+    int reader;
     int file;
-    double cpu_s; /* written by the sender before it ends */
+    bool discard;
+    uint64_t until_ns;
+    uint64_t bytes; /* these three are written by the threads before they end */
+    double sender_cpu_s;
+    double reader_cpu_s;
 };
 
-/** Sends the file over and over until the reader shuts the connection. */
+/** Sends until the reader has gone. */
 static void *sender_run(void *arg)
 {
-    struct sender *s = arg;
+    struct pipe_pair *pair = arg;
 
     for (;;) {
         off_t at = 0;
         while (at < (off_t)FILE_BYTES) {
-            if (sendfile(s->socket, s->file, &at, FILE_BYTES - (size_t)at) < 0) {
-                s->cpu_s = bench_thread_cpu_s();
+            if (sendfile(pair->sender, pair->file, &at, FILE_BYTES - (size_t)at) < 0) {
+                pair->sender_cpu_s = bench_thread_cpu_s();
                 return NULL;
             }
         }
     }
 }
 
-static void connect_pair(int *ret_sender, int *ret_reader)
+static void *reader_run(void *arg)
+{
+    struct pipe_pair *pair = arg;
+    CLEANUP(xfree_ptr) char *buffer = xcalloc(1, READ_BUFFER);
+
+    while (bench_now_ns() < pair->until_ns) {
+        ssize_t n = recv(pair->reader, buffer, READ_BUFFER, pair->discard ? MSG_TRUNC : 0);
+        if (n <= 0)
+            bench_die_errno("recv");
+        pair->bytes += (uint64_t)n;
+    }
+    shutdown(pair->reader, SHUT_RDWR);
+    pair->reader_cpu_s = bench_thread_cpu_s();
+    return NULL;
+}
+
+static void connect_pair(struct pipe_pair *pair)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof(address);
@@ -129,46 +152,45 @@ static void connect_pair(int *ret_sender, int *ret_reader)
         listen(listener, 1) != 0 || getsockname(listener, (struct sockaddr *)&address, &len) != 0)
         bench_die_errno("cannot listen on 127.0.0.1");
     snprintf(text, sizeof(text), "127.0.0.1:%d", ntohs(address.sin_port));
-    *ret_reader = bench_connect(text);
-    *ret_sender = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    if (*ret_sender < 0)
+    pair->reader = bench_connect(text);
+    pair->sender = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (pair->sender < 0)
         bench_die_errno("accept");
     close(listener);
 }
 
-static void measure_sendfile(const struct options *o, bool discard)
+static void measure_sendfile(const struct options *o, bool discard, size_t conns)
 {
-    CLEANUP(xfree_ptr) char *buffer = xcalloc(1, READ_BUFFER);
-    struct sender sender = {.file = open_scratch(o->directory, true, buffer)};
-    pthread_t thread;
-    uint64_t bytes = 0;
-    int reader;
+    CLEANUP(xfree_ptr) char *zeros = xcalloc(1, READ_BUFFER);
+    struct pipe_pair pairs[CONNS_MAX] = {0};
+    pthread_t threads[2 * CONNS_MAX];
+    int file = open_scratch(o->directory, true, zeros);
+    struct pipe_pair total = {0};
+    uint64_t until = bench_now_ns() + (uint64_t)(o->seconds * 1e9);
 
-    connect_pair(&sender.socket, &reader);
-    if (pthread_create(&thread, NULL, sender_run, &sender) != 0)
-        bench_die("cannot start a thread");
-    double cpu = bench_thread_cpu_s();
-    uint64_t begin = bench_now_ns();
-    uint64_t now = begin;
-    while (now < begin + (uint64_t)(o->seconds * 1e9)) {
-        ssize_t n = recv(reader, buffer, READ_BUFFER, discard ? MSG_TRUNC : 0);
-        if (n <= 0)
-            bench_die_errno("recv");
-        bytes += (uint64_t)n;
-        now = bench_now_ns();
+    for (size_t i = 0; i < conns; i++) {
+        pairs[i] = (struct pipe_pair){.file = file, .discard = discard, .until_ns = until};
+        connect_pair(&pairs[i]);
+        if (pthread_create(&threads[2 * i], NULL, sender_run, &pairs[i]) != 0 ||
+            pthread_create(&threads[2 * i + 1], NULL, reader_run, &pairs[i]) != 0)
+            bench_die("cannot start a thread");
     }
-    cpu = bench_thread_cpu_s() - cpu;
-    shutdown(reader, SHUT_RDWR);
-    close(reader);
-    pthread_join(thread, NULL);
-    double gigabytes = (double)bytes / 1e9;
-    printf("{\"bench\":\"limit.sendfile\",\"mode\":\"%s\",\"mb_per_s\":%.0f,"
+    for (size_t i = 0; i < conns; i++) {
+        pthread_join(threads[2 * i], NULL);
+        pthread_join(threads[2 * i + 1], NULL);
+        close(pairs[i].sender);
+        close(pairs[i].reader);
+        total.bytes += pairs[i].bytes;
+        total.sender_cpu_s += pairs[i].sender_cpu_s;
+        total.reader_cpu_s += pairs[i].reader_cpu_s;
+    }
+    double gigabytes = (double)total.bytes / 1e9;
+    printf("{\"bench\":\"limit.sendfile\",\"mode\":\"%s\",\"conns\":%zu,\"mb_per_s\":%.0f,"
            "\"sender_cpu_s_per_gb\":%.3f,\"reader_cpu_s_per_gb\":%.3f,\"seconds\":%.1f}\n",
-           discard ? "discard" : "buffer", (double)bytes / ((double)(now - begin) / 1e3),
-           sender.cpu_s / gigabytes, cpu / gigabytes, (double)(now - begin) / 1e9);
+           discard ? "discard" : "buffer", conns, (double)total.bytes / o->seconds / 1e6,
+           total.sender_cpu_s / gigabytes, total.reader_cpu_s / gigabytes, o->seconds);
     fflush(stdout);
-    close(sender.socket);
-    close(sender.file);
+    close(file);
 }
 
 static const char usage[] = "Usage: limits [--seconds S] [--only sync|sendfile] DIRECTORY\n"
@@ -208,8 +230,9 @@ int main(int argc, char **argv)
         measure_sync(&o, groups[i], true);
     }
     if (o.sendfile) {
-        measure_sendfile(&o, false);
-        measure_sendfile(&o, true);
+        measure_sendfile(&o, false, 1);
+        measure_sendfile(&o, false, 2);
+        measure_sendfile(&o, true, 1);
     }
     return 0;
 }
