@@ -32,6 +32,7 @@
 enum lock_rank {
     LOCK_RANK_GROUP = 10,    /* a consumer group */
     LOCK_RANK_CATALOG = 20,  /* settings in SQLite (held over its I/O) */
+    LOCK_RANK_CREATE = 25,   /* one stream is created at a time (held over its I/O) */
     LOCK_RANK_LOG = 30,      /* the list of streams */
     LOCK_RANK_STREAM = 40,   /* a stream's list of shards */
     LOCK_RANK_QUEUE = 50,    /* a shard's queue of sealed batches */

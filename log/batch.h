@@ -69,6 +69,8 @@ void batch_header_write(const struct batch_header *h, void *out);
  * larger). */
 err_t batch_check(const void *data, size_t len, struct batch_header *ret_header) MUST_USE;
 
+/** Computes the CRC of a whole batch and stores it in its header. */
+void batch_write_crc(void *data, size_t len);
 /** Sets baseOffset and partitionLeaderEpoch 0, which the CRC does not cover. */
 void batch_set_base_offset(void *data, int64_t base_offset);
 /** Turns the batch into LogAppendTime with this time (attributes, maxTimestamp; a new CRC). */

@@ -97,7 +97,7 @@ unsigned shard_segment_count(struct shard *sh);
 /** Bytes that recovery cut and that hold valid batches, for /health; 0 normally. */
 uint64_t shard_cut_valid_bytes(const struct shard *sh);
 
-/** Kept for the writer; NULL at first. Set before threads run. */
+/** Kept for the writer; NULL at first. Any thread; the setter sees to it that only one sets. */
 void shard_set_user(struct shard *sh, void *user);
 void *shard_user(const struct shard *sh);
 void stream_set_user(struct stream *s, void *user);
@@ -119,9 +119,9 @@ struct append_batch {
  * shard.
  */
 err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count) MUST_USE;
-/** While SHARD_FULL: whether space is back (probed at most once a second by the caller). Shard's
- * holder. */
-bool shard_probe_space(struct shard *sh);
+/** What shard_append would refuse now: ERR_READ_ONLY, or ERR_NO_SPACE within a second of a full
+ * disk (later an append is let through as the probe). Any thread. */
+err_t shard_admit(struct shard *sh) MUST_USE;
 /** Writes and syncs recovery-point if it is behind. Shard's holder, about once a second. */
 void shard_sync_recovery_point(struct shard *sh);
 
@@ -176,6 +176,7 @@ struct log_reader {
     int64_t next_offset;
     struct log_slice slice;
     size_t at;
+    size_t buffer_at; /* slice position of the first byte in `batch` */
     struct buf batch;
 };
 /** Positions at `offset`, which must lie in [log start, high watermark]: ERR_OFFSET_OUT_OF_RANGE.

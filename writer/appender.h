@@ -7,8 +7,8 @@
  *
  * A small request (body at most LIMIT_OWN_BATCH_BODY, complete): appender_open, builder_mark,
  * builder_add …, then appender_join; or builder_truncate back to the mark when it turns out bad.
- * All in one callback. A large one: builder_new, builder_add … builder_compress_ready as its body
- * arrives, then appender_submit_own; or builder_free.
+ * All in one callback. A large one: appender_take_builder, builder_add … builder_compress_ready as
+ * its body arrives, then appender_submit_own; or appender_give_builder.
  */
 #ifndef WRITER_APPENDER_H
 #define WRITER_APPENDER_H
@@ -47,6 +47,11 @@ err_t appender_open(struct appender *a, struct shard *sh, struct builder **ret_b
  * last record with builder_attach_key. Always calls on_done later, never from inside. */
 void appender_join(struct appender *a, struct shard *sh, struct builder_mark mark,
                    struct key_slot *key, struct append_request *req);
+/** A builder for a large request, from the appender's spare ones; give it back with
+ * appender_give_builder (NULL-safe) or appender_submit_own. */
+struct builder *appender_take_builder(struct appender *a);
+void appender_give_builder(struct appender *a, struct builder *b);
+
 /** Seals `b` (moved: freed later by the appender) and submits it. On an error on_done is not
  * called, the builder is freed and the key abandoned. */
 err_t appender_submit_own(struct appender *a, struct shard *sh, struct builder *b,

@@ -1,0 +1,227 @@
+/*
+ * log/roll.c: from one segment to the next: limits, preparation, the switch, sealing in the
+ * background.
+ *
+ * Overwriting blocks that were written before needs no metadata at each sync, so a busy shard's
+ * next segment is prepared as a file of zeros ("next.prepared", synced) and renamed into place. A
+ * shard's first segments are small and plain. Whoever cannot be prepared in time or for lack of
+ * space is appended to plainly.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/logger.h"
+#include "base/metrics.h"
+#include "log/shard.h"
+
+#define PREPARE_CHUNK_BYTES MIB(1)
+#define PREPARE_SYNC_BYTES MIB(8) /* so that no sync of the hot path waits behind much more */
+#define PREPARE_FREE_FACTOR 4     /* prepare only with this many segments of free space */
+#define PREPARE_BUSY_NS                                                                            \
+    INT64_C(30000000000) /* half a segment within this time: worth preparing                       \
+                          */
+
+uint64_t shard_limit_for(const struct shard *sh, size_t ordinal)
+{
+    static const uint64_t growth[] = {MIB(16), MIB(64)};
+    uint64_t limit = sh->log->options.segment_bytes;
+    return ordinal < ARRAY_LEN(growth) ? MIN(limit, growth[ordinal]) : limit;
+}
+
+void shard_push_segment(struct shard *sh, struct segment *s)
+{
+    lock_acquire(&sh->segments_lock);
+    if (sh->segment_count == sh->segment_cap) {
+        sh->segment_cap = sh->segment_cap == 0 ? 8 : sh->segment_cap * 2;
+        sh->segments = xrealloc(sh->segments, sh->segment_cap * sizeof(struct segment *));
+    }
+    sh->segments[sh->segment_count++] = s;
+    lock_release(&sh->segments_lock);
+}
+
+struct segment *shard_segment_for(struct shard *sh, int64_t offset)
+{
+    struct segment *found = NULL;
+    lock_acquire(&sh->segments_lock);
+    size_t low = 0, high = sh->segment_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (sh->segments[middle]->base_offset <= offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low > 0)
+        found = segment_ref(sh->segments[low - 1]);
+    lock_release(&sh->segments_lock);
+    return found;
+}
+
+struct segment *shard_segment_at(struct shard *sh, size_t i)
+{
+    lock_acquire(&sh->segments_lock);
+    struct segment *s = i < sh->segment_count ? segment_ref(sh->segments[i]) : NULL;
+    lock_release(&sh->segments_lock);
+    return s;
+}
+
+static char *prepared_path(const struct shard *sh)
+{
+    return xasprintf("%s/next.prepared", sh->dir);
+}
+
+static err_t write_zeros(struct shard *sh, const char *path, uint64_t bytes)
+{
+    struct io *io = sh->log->options.io;
+    CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
+    CLEANUP(xfree_ptr) char *zeros = xcalloc(1, PREPARE_CHUNK_BYTES);
+    TRY(io_open(io, path, IO_WRITE | IO_CREATE | IO_TRUNCATE, &file));
+    for (uint64_t at = 0; at < bytes;) {
+        size_t step = (size_t)MIN((uint64_t)PREPARE_CHUNK_BYTES, bytes - at);
+        TRY(io_file_pwrite(file, zeros, step, at));
+        at += step;
+        if (at % PREPARE_SYNC_BYTES == 0)
+            TRY(io_file_sync(file));
+    }
+    return io_file_sync(file);
+}
+
+static void prepare_run(struct worker_job *job)
+{
+    struct shard *sh = CONTAINER_OF(job, struct shard, prepare_job);
+    CLEANUP(xfree_ptr) char *path = prepared_path(sh);
+    uint64_t free_bytes = 0;
+    err_t err = io_free_bytes(sh->log->options.io, sh->dir, &free_bytes);
+    if (err == OK && free_bytes / PREPARE_FREE_FACTOR >= sh->prepare_bytes)
+        err = write_zeros(sh, path, sh->prepare_bytes);
+    else if (err == OK)
+        err = ERR_NO_SPACE;
+    if (err == OK) {
+        metric_inc(M_segments_prepared_total);
+    } else {
+        LOG_WARN("segment_not_prepared", F("shard", sh->dir), F("err", err_text(err)),
+                 F("next", "appending plainly"));
+        err_t ignored = io_unlink(sh->log->options.io, path);
+        (void)ignored; /* a leftover is truncated by the next preparation or removed at start */
+    }
+    atomic_store(&sh->prepare, err == OK ? PREPARE_READY : PREPARE_NONE);
+    atomic_fetch_sub(&sh->jobs_pending, 1);
+}
+
+void shard_maybe_prepare(struct shard *sh)
+{
+    if (atomic_load_explicit(&sh->prepare, memory_order_relaxed) != PREPARE_NONE ||
+        atomic_load(&sh->active->size) < sh->segment_limit / 2)
+        return;
+    int64_t age_ns = clock_mono_ns(sh->log->options.clock) - sh->active_since_ns;
+    if (age_ns > PREPARE_BUSY_NS)
+        return;
+    lock_acquire(&sh->segments_lock);
+    size_t ordinal = sh->segment_count;
+    lock_release(&sh->segments_lock);
+    sh->prepare_bytes = shard_limit_for(sh, ordinal);
+    atomic_store(&sh->prepare, PREPARE_RUNNING);
+    atomic_fetch_add(&sh->jobs_pending, 1);
+    sh->prepare_job.run = prepare_run;
+    worker_submit(sh->log->options.workers, &sh->prepare_job);
+}
+
+/** Sealing and the checkpoint, away from the appending thread. */
+struct seal_job {
+    struct worker_job job;
+    struct shard *sh;
+    struct segment *segment; /* a reference */
+    int64_t offset;
+};
+
+static void seal_run(struct worker_job *job)
+{
+    struct seal_job *seal = CONTAINER_OF(job, struct seal_job, job);
+    struct shard *sh = seal->sh;
+    err_t err = segment_seal(seal->segment);
+    if (err == OK)
+        err = statefile_write(sh, seal->offset);
+    if (err != OK) {
+        metric_inc(M_derived_write_failures_total);
+        LOG_WARN("seal_failed", F("shard", sh->dir), F("err", err_text(err)),
+                 F("next", "done again at the next start"));
+    }
+    segment_unref(seal->segment);
+    free(seal);
+    atomic_fetch_sub(&sh->jobs_pending, 1);
+}
+
+static void seal_in_background(struct shard *sh, struct segment *old)
+{
+    struct seal_job *seal = xmalloc(sizeof(*seal));
+    seal->job.run = seal_run;
+    seal->sh = sh;
+    seal->segment = segment_ref(old);
+    seal->offset = atomic_load(&old->next_offset);
+    atomic_fetch_add(&sh->jobs_pending, 1);
+    worker_submit(sh->log->options.workers, &seal->job);
+}
+
+/** Puts a file for `base` in place: the prepared one where it is ready, else a new empty one. */
+static err_t place_file(struct shard *sh, const char *path, struct io_file **ret_file)
+{
+    struct io *io = sh->log->options.io;
+    if (atomic_load(&sh->prepare) == PREPARE_READY) {
+        CLEANUP(xfree_ptr) char *prepared = prepared_path(sh);
+        atomic_store(&sh->prepare, PREPARE_NONE);
+        TRY(io_rename(io, prepared, path));
+        return io_open(io, path, IO_WRITE, ret_file);
+    }
+    TRY(io_open(io, path, IO_WRITE | IO_CREATE | IO_TRUNCATE, ret_file));
+    return io_file_sync(*ret_file);
+}
+
+/** Takes a half-made segment away again; what cannot be taken away would end the old one at the
+ * wrong place. */
+static void undo_place(struct shard *sh, const char *path)
+{
+    struct io *io = sh->log->options.io;
+    err_t err = io_unlink(io, path);
+    if (err == ERR_NOT_FOUND)
+        err = OK;
+    if (err == OK)
+        err = io_sync_dir(io, sh->dir);
+    if (err != OK)
+        shard_set_status(sh, SHARD_READ_ONLY, err_text(err));
+}
+
+err_t shard_roll(struct shard *sh)
+{
+    struct io *io = sh->log->options.io;
+    int64_t base = atomic_load(&sh->high_watermark);
+    ASSERT(base == atomic_load(&sh->active->next_offset));
+    ASSERT(base > sh->active->base_offset);
+    CLEANUP(xfree_ptr) char *path = segment_path(sh->dir, base, ".log");
+    CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
+    err_t err = place_file(sh, path, &file);
+    if (err == OK)
+        err = io_sync_dir(io, sh->dir);
+    if (err != OK) {
+        undo_place(sh, path);
+        return err;
+    }
+    struct segment *old = sh->active;
+    struct segment *fresh = segment_new_active(io, sh->dir, base, TAKE(file));
+    shard_push_segment(sh, segment_ref(fresh));
+    sh->active = fresh;
+    lock_acquire(&sh->segments_lock);
+    sh->segment_limit = shard_limit_for(sh, sh->segment_count - 1);
+    lock_release(&sh->segments_lock);
+    sh->active_since_ns = clock_mono_ns(sh->log->options.clock);
+    sh->point.segment_base = base;
+    sh->point.position = 0;
+    sh->point.next_offset = base;
+    sh->point_written = false;
+    shard_sync_recovery_point(sh);
+    metric_inc(M_segments_rolled_total);
+    seal_in_background(sh, old);
+    segment_unref(old);
+    return OK;
+}

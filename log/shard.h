@@ -1,0 +1,139 @@
+/*
+ * log/shard.h: a shard's insides. Private to log/.
+ */
+#ifndef LOG_SHARD_H
+#define LOG_SHARD_H
+
+#include <stdatomic.h>
+
+#include "base/lock.h"
+#include "log/log.h"
+#include "log/segment.h"
+
+/** The file "recovery-point": one sector, overwritten in place (docs/format.md). */
+struct recovery_point {
+    int64_t log_start;
+    int64_t segment_base;
+    uint64_t position;   /* in that segment: durable up to here */
+    int64_t next_offset; /* offset of what would stand at `position` */
+};
+
+enum prepare_state { PREPARE_NONE, PREPARE_RUNNING, PREPARE_READY };
+
+struct shard {
+    struct log *log;
+    struct stream *stream;
+    unsigned index;
+    char *dir; /* owned */
+    _Atomic(void *) user;
+
+    /* Read by any thread. */
+    _Atomic int64_t high_watermark;
+    _Atomic int64_t log_start;
+    atomic_int status; /* enum shard_status */
+    _Atomic int64_t full_since_ns;
+    _Atomic uint64_t cut_valid_bytes;
+
+    struct lock segments_lock; /* guards the list, not the segments */
+    struct segment **segments; /* by base offset; the last one is active */
+    size_t segment_count, segment_cap;
+    char status_text[256];
+
+    struct lock waiters_lock;
+    struct shard_waiter *waiters;
+    atomic_uint waiter_count;
+
+    /* Owned by the thread that appends. */
+    struct segment *active; /* one reference */
+    uint64_t segment_limit;
+    int64_t active_since_ns;
+    struct io_file *recovery_file;
+    struct recovery_point point;
+    bool point_written, point_synced;
+    int64_t point_synced_ns;
+
+    /* Preparation of the next segment. */
+    atomic_int prepare; /* enum prepare_state */
+    uint64_t prepare_bytes;
+    struct worker_job prepare_job;
+
+    atomic_uint jobs_pending; /* seal and checkpoint jobs; log_close waits for 0 */
+};
+
+struct log {
+    struct log_options options;
+    char *data_dir; /* owned */
+    char *log_dir;  /* owned */
+    struct lock create_lock;
+    struct lock lock;        /* guards streams */
+    struct stream **streams; /* sorted by name */
+    size_t stream_count, stream_cap;
+};
+
+struct stream {
+    struct log *log;
+    char *name; /* owned */
+    char *dir;  /* owned */
+    bool is_namespace;
+    _Atomic(void *) user;
+    struct shard **shards;
+    unsigned shard_count;
+};
+
+#define SHARD_BATCH_OFFSETS_MAX INT32_MAX
+
+/* log/shard_open.c */
+/** Opens and recovers the shard in `dir`. Damage makes it read-only; only failing I/O is an error.
+ */
+err_t shard_open(struct log *log, struct stream *stream, unsigned index,
+                 struct shard **ret_shard) MUST_USE;
+/** Writes what makes the next start quick. `abandon`: writes nothing. */
+void shard_close(struct shard *sh, bool abandon);
+/** Creates the directory with an empty first segment, synced; its parent is not. */
+err_t shard_create_files(struct io *io, const char *dir) MUST_USE;
+
+/* log/recovery.c */
+struct recovery_result {
+    /* A reference: the last segment, or the damaged one, readable up to the damage; NULL when that
+     * one is missing. */
+    struct segment *active;
+    size_t active_index; /* its place among `bases`; later ones are not readable */
+    int64_t next_offset;
+    uint64_t cut_valid_bytes;
+    bool damaged;
+    char text[256]; /* why */
+};
+/** Finds the durable end of the log from `point` (NULL: from the start of the last segment), cuts a
+ * torn group, syncs what it keeps. `bases` are the segments' base offsets, rising, at least one. */
+err_t recovery_run(struct log *log, const char *dir, const int64_t *bases, size_t count,
+                   const struct recovery_point *point, struct recovery_result *ret_result) MUST_USE;
+
+/* log/recovery_point.c */
+err_t recovery_point_read(struct io *io, const char *dir,
+                          struct recovery_point *ret_point) MUST_USE;
+err_t recovery_point_create(struct io *io, const char *dir, const struct recovery_point *p,
+                            struct io_file **ret_file) MUST_USE;
+err_t recovery_point_write(struct io_file *file, const struct recovery_point *p) MUST_USE;
+
+/* log/statefile.c */
+/** Loads the newest good .state file at or before `next_offset`, then replays the batches behind
+ * it. */
+err_t statefile_restore(struct shard *sh, const int64_t *offsets, size_t count,
+                        int64_t next_offset) MUST_USE;
+/** Writes <offset>.state and removes older ones. Worker or main thread. */
+err_t statefile_write(struct shard *sh, int64_t offset) MUST_USE;
+
+/* log/roll.c */
+/** Makes a new active segment at the current high watermark, durable before it returns; the old one
+ * is sealed by a worker. Appending thread. */
+err_t shard_roll(struct shard *sh) MUST_USE;
+/** Starts preparing the next segment where that is worth it. Appending thread. */
+void shard_maybe_prepare(struct shard *sh);
+uint64_t shard_limit_for(const struct shard *sh, size_t ordinal);
+/** Appends to the list of segments (takes a reference). */
+void shard_push_segment(struct shard *sh, struct segment *s);
+struct segment *shard_segment_for(struct shard *sh, int64_t offset); /* a reference, or NULL */
+struct segment *shard_segment_at(struct shard *sh, size_t i);        /* a reference, or NULL */
+void shard_set_status(struct shard *sh, enum shard_status status, const char *text);
+
+#endif

@@ -1,0 +1,263 @@
+/*
+ * log/shard_open.c: a shard from its directory, and back.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/logger.h"
+#include "base/metrics.h"
+#include "log/shard.h"
+
+/* What the directory holds. */
+struct listing {
+    int64_t *logs, *indexes, *states;
+    size_t log_count, index_count, state_count;
+    struct buf rubbish; /* names to remove, NUL-terminated */
+};
+
+static void push_base(int64_t **list, size_t *count, int64_t base)
+{
+    *list = xrealloc(*list, (*count + 1) * sizeof(**list));
+    (*list)[(*count)++] = base;
+}
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), k = strlen(suffix);
+    return n >= k && strcmp(name + n - k, suffix) == 0;
+}
+
+static err_t listing_fn(void *arg, const char *name)
+{
+    struct listing *l = arg;
+    if (has_suffix(name, ".tmp") || strcmp(name, "next.prepared") == 0) {
+        buf_append(&l->rubbish, name, strlen(name) + 1);
+        return OK;
+    }
+    char *end;
+    long long base = strtoll(name, &end, 10);
+    if (end - name != 20 || base < 0)
+        return OK; /* recovery-point, .cut, and what others put here */
+    if (strcmp(end, ".log") == 0)
+        push_base(&l->logs, &l->log_count, base);
+    else if (strcmp(end, ".index") == 0)
+        push_base(&l->indexes, &l->index_count, base);
+    else if (strcmp(end, ".state") == 0)
+        push_base(&l->states, &l->state_count, base);
+    return OK;
+}
+
+static int compare_bases(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void listing_release(struct listing *l)
+{
+    free(l->logs);
+    free(l->indexes);
+    free(l->states);
+    buf_release(&l->rubbish);
+}
+
+static err_t listing_read(struct io *io, const char *dir, struct listing *l)
+{
+    TRY(io_list(io, dir, listing_fn, l));
+    if (l->log_count > 0)
+        qsort(l->logs, l->log_count, sizeof(int64_t), compare_bases);
+    if (l->index_count > 0)
+        qsort(l->indexes, l->index_count, sizeof(int64_t), compare_bases);
+    if (l->state_count > 0)
+        qsort(l->states, l->state_count, sizeof(int64_t), compare_bases);
+    for (size_t at = 0; at < l->rubbish.len; at += strlen(l->rubbish.data + at) + 1) {
+        CLEANUP(xfree_ptr) char *path = xasprintf("%s/%s", dir, l->rubbish.data + at);
+        TRY(io_unlink(io, path));
+    }
+    return OK;
+}
+
+err_t shard_create_files(struct io *io, const char *dir)
+{
+    CLEANUP(xfree_ptr) char *path = segment_path(dir, 0, ".log");
+    CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
+    err_t err = io_mkdir(io, dir);
+    if (err != OK && err != ERR_EXISTS)
+        return err;
+    TRY(io_open(io, path, IO_WRITE | IO_CREATE | IO_TRUNCATE, &file));
+    TRY(io_file_sync(file));
+    return io_sync_dir(io, dir);
+}
+
+/** Ends a segment whose seal job a crash took away: its index is missing, perhaps its zeros are not
+ * cut. */
+static err_t seal_leftover(struct shard *sh, struct segment *s, int64_t next_base)
+{
+    CLEANUP(xfree_ptr) char *path = segment_path(sh->dir, s->base_offset, ".log");
+    uint64_t file_size, end = 0;
+    TRY(io_open(sh->log->options.io, path, IO_WRITE, &s->file));
+    TRY(io_file_size(s->file, &file_size));
+    TRY(segment_hop_to(s, file_size, next_base, &end));
+    atomic_store(&s->size, end);
+    atomic_store(&s->next_offset, next_base);
+    s->indexed_from = s->next_entry_at = end;
+    return segment_seal(s);
+}
+
+static bool contains(const int64_t *list, size_t count, int64_t base)
+{
+    return count > 0 && bsearch(&base, list, count, sizeof(*list), compare_bases) != NULL;
+}
+
+/** Makes the segments before the active one. */
+static err_t add_sealed(struct shard *sh, const struct listing *l, size_t until)
+{
+    for (size_t i = 0; i < until; i++) {
+        int64_t next = l->logs[i + 1];
+        struct segment *s;
+        if (contains(l->indexes, l->index_count, l->logs[i])) {
+            s = segment_new_sealed(sh->log->options.io, sh->dir, l->logs[i], next);
+        } else {
+            s = segment_new_active(sh->log->options.io, sh->dir, l->logs[i], NULL);
+            err_t err = seal_leftover(sh, s, next);
+            if (err == ERR_CORRUPT || err == ERR_NO_SPACE) {
+                /* Readable as far as it goes; sealed by a later start. */
+                LOG_WARN("segment_not_sealed", F("shard", sh->dir), F("err", err_text(err)));
+            } else if (err != OK) {
+                segment_unref(s);
+                return err;
+            }
+        }
+        shard_push_segment(sh, s);
+    }
+    return OK;
+}
+
+static struct shard *shard_new(struct log *log, struct stream *stream, unsigned index)
+{
+    struct shard *sh = xcalloc(1, sizeof(*sh));
+    sh->log = log;
+    sh->stream = stream;
+    sh->index = index;
+    sh->dir = xasprintf("%s/%u", stream->dir, index);
+    lock_init(&sh->segments_lock, LOCK_RANK_SEGMENTS);
+    lock_init(&sh->waiters_lock, LOCK_RANK_WAITERS);
+    return sh;
+}
+
+static void shard_free(struct shard *sh)
+{
+    for (size_t i = 0; i < sh->segment_count; i++)
+        segment_unref(sh->segments[i]);
+    free(sh->segments);
+    segment_unref(sh->active);
+    io_file_close(sh->recovery_file);
+    lock_destroy(&sh->segments_lock);
+    lock_destroy(&sh->waiters_lock);
+    free(sh->dir);
+    free(sh);
+}
+
+/** Takes what recovery found as the shard's present. */
+static err_t settle(struct shard *sh, const struct listing *l, struct recovery_result *found)
+{
+    struct segment *tail = TAKE(found->active);
+    err_t err = add_sealed(sh, l, found->active_index);
+    if (err != OK) {
+        segment_unref(tail);
+        return err;
+    }
+    if (tail != NULL)
+        shard_push_segment(sh, segment_ref(tail));
+    sh->active = tail;
+    atomic_store(&sh->log_start, l->logs[0]);
+    atomic_store(&sh->high_watermark, found->next_offset);
+    atomic_store(&sh->cut_valid_bytes, found->cut_valid_bytes);
+    sh->segment_limit = shard_limit_for(sh, sh->segment_count > 0 ? sh->segment_count - 1 : 0);
+    sh->active_since_ns = clock_mono_ns(sh->log->options.clock);
+    if (found->damaged)
+        shard_set_status(sh, SHARD_READ_ONLY, found->text);
+    return OK;
+}
+
+static err_t open_in(struct shard *sh, struct listing *l)
+{
+    struct log *log = sh->log;
+    struct io *io = log->options.io;
+    struct recovery_point point;
+    err_t err = io_exists(io, sh->dir) ? OK : ERR_NOT_FOUND;
+    if (err == OK)
+        err = listing_read(io, sh->dir, l);
+    TRY(err);
+    err_t point_err = recovery_point_read(io, sh->dir, &point);
+    if (point_err != OK && point_err != ERR_NOT_FOUND && point_err != ERR_CORRUPT)
+        return point_err;
+    if (l->log_count == 0) {
+        if (point_err == OK && point.next_offset > 0) {
+            push_base(&l->logs, &l->log_count, point.next_offset);
+            shard_set_status(sh, SHARD_READ_ONLY, "all segments of this shard are missing");
+            atomic_store(&sh->log_start, point.next_offset);
+            atomic_store(&sh->high_watermark, point.next_offset);
+            return OK;
+        }
+        TRY(shard_create_files(io, sh->dir));
+        TRY(io_sync_dir(io, sh->stream->dir));
+        push_base(&l->logs, &l->log_count, 0);
+    }
+    struct recovery_result found;
+    TRY(recovery_run(log, sh->dir, l->logs, l->log_count, point_err == OK ? &point : NULL, &found));
+    TRY(settle(sh, l, &found));
+    if (point_err == OK && point.log_start > l->logs[0])
+        atomic_store(&sh->log_start, point.log_start);
+    sh->point.log_start = atomic_load(&sh->log_start);
+    if (shard_status(sh) == SHARD_READ_ONLY)
+        return statefile_restore(sh, l->states, l->state_count, found.next_offset);
+    bool unchanged = point_err == OK && point.segment_base == sh->active->base_offset &&
+                     point.position == atomic_load(&sh->active->size);
+    if (!unchanged)
+        shard_sync_recovery_point(sh);
+    sh->point_synced = true;
+    return statefile_restore(sh, l->states, l->state_count, found.next_offset);
+}
+
+err_t shard_open(struct log *log, struct stream *stream, unsigned index, struct shard **ret_shard)
+{
+    struct shard *sh = shard_new(log, stream, index);
+    struct listing l = {0};
+    err_t err = open_in(sh, &l);
+    listing_release(&l);
+    if (err != OK) {
+        shard_free(sh);
+        return err;
+    }
+    *ret_shard = sh;
+    return OK;
+}
+
+static void log_failure(struct shard *sh, const char *what, err_t err)
+{
+    if (err == OK)
+        return;
+    metric_inc(M_derived_write_failures_total);
+    LOG_WARN(what, F("shard", sh->dir), F("err", err_text(err)),
+             F("next", "the next start takes a little longer"));
+}
+
+void shard_close(struct shard *sh, bool abandon)
+{
+    if (!abandon && shard_status(sh) != SHARD_READ_ONLY && sh->active != NULL) {
+        uint64_t file_size = 0, size = atomic_load(&sh->active->size);
+        err_t err = io_file_size(sh->active->file, &file_size);
+        if (err == OK && file_size != size) {
+            err = io_file_truncate(sh->active->file, size);
+            if (err == OK)
+                err = io_file_sync(sh->active->file);
+        }
+        log_failure(sh, "segment_not_cut", err);
+        log_failure(sh, "state_not_written", statefile_write(sh, atomic_load(&sh->high_watermark)));
+        shard_sync_recovery_point(sh);
+    }
+    shard_free(sh);
+}
