@@ -12,11 +12,11 @@
 
 #include <errno.h>
 #include <ini.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/limits.h"
 #include "base/suggest.h"
@@ -212,28 +212,28 @@ static err_t add_key(struct config *c, const char *token, const char *namespace_
     return OK;
 }
 
+/** What access_keys_from_json hands over. */
+struct key_sink {
+    struct config *config;
+    err_t err;
+};
+
+static void on_json_key(void *arg, struct access_key key)
+{
+    struct key_sink *sink = arg;
+    if (sink->err == OK)
+        sink->err = add_key(sink->config, key.token, key.namespace_name, KEYS_ENV);
+}
+
+/** The variable's keys replace those of the file. */
 static err_t read_keys_json(struct config *c, const char *text)
 {
-    json_error_t error;
-    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-    if (!json_is_object(root)) {
-        json_decref(root);
-        return err_fail(ERR_INVALID_CONFIG,
-                        "%s: not a JSON object like {\"ns_acme_secret\":\"acme\"}", KEYS_ENV);
-    }
+    struct key_sink sink = {c, OK};
     drop_keys(c);
-    const char *token;
-    json_t *value;
-    err_t err = OK;
-    json_object_foreach(root, token, value)
-    {
-        const char *name = json_string_value(value);
-        err = add_key(c, token, name == NULL ? "" : name, KEYS_ENV);
-        if (err != OK)
-            break;
-    }
-    json_decref(root);
-    return err;
+    err_t err = access_keys_from_json(text, on_json_key, &sink);
+    if (err != OK)
+        return err_fail(ERR_INVALID_CONFIG, "%s: %s", KEYS_ENV, err_text(err));
+    return sink.err;
 }
 
 /* -- the file
@@ -425,12 +425,6 @@ bool config_address_is_loopback(const char *address)
            strncmp(address, "[::1]:", 6) == 0;
 }
 
-static bool namespace_valid(const char *name)
-{
-    size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
-    return len >= 1 && len <= 64 && name[len] == '\0';
-}
-
 static const char *where_of(const struct config *c, const char *key)
 {
     return c->origins[find_row(key) - config_settings].where;
@@ -454,6 +448,36 @@ static err_t check_address(const struct config *c, const char *key, const char *
     return OK;
 }
 
+err_t config_access(const struct config *c, struct access **ret_access)
+{
+    CLEANUP(xfree_ptr) struct access_key *keys = xcalloc(c->key_count + 1, sizeof(*keys));
+    for (size_t i = 0; i < c->key_count; i++)
+        keys[i] = (struct access_key){c->keys[i].token, c->keys[i].namespace_name};
+    const struct access_options options = {
+        .clock = clock_real(),
+        .admin_token = c->auth_token,
+        .default_namespace = c->auth_default_namespace,
+        .keys = keys,
+        .key_count = c->key_count,
+        .allow_unauthenticated = c->auth_allow_unauthenticated,
+        .requests_per_minute = (uint32_t)c->limits_requests_per_minute,
+        .events_per_minute = (uint32_t)c->limits_events_per_minute,
+    };
+    return access_new(&options, ret_access);
+}
+
+/** Keys that could never be used are found where they are used. */
+static err_t check_access(const struct config *c)
+{
+    struct access *made;
+    err_t err = config_access(c, &made);
+    if (err == OK)
+        access_free(made);
+    else if (c->keys_origin != NULL)
+        return err_fail(ERR_INVALID_CONFIG, "%s: keys: %s", c->keys_origin, err_text(err));
+    return err;
+}
+
 static err_t check(const struct config *c)
 {
     bool http_off = config_listener_off(c->http_listen);
@@ -472,18 +496,13 @@ static err_t check(const struct config *c)
                         where_of(c, "kafka.listen"), c->kafka_listen);
     if (*c->kafka_advertise != '\0')
         TRY(check_address(c, "kafka.advertise", c->kafka_advertise));
-    if (!namespace_valid(c->auth_default_namespace))
+    if (!access_namespace_valid(slice_of(c->auth_default_namespace)))
         return err_fail(ERR_INVALID_CONFIG,
                         "%s: auth.default_namespace: \"%s\" is not 1 to 64 of a-z, 0-9, _ and -",
                         where_of(c, "auth.default_namespace"), c->auth_default_namespace);
     if (*c->data_dir == '\0')
         return err_fail(ERR_INVALID_CONFIG, "%s: data.dir is empty", where_of(c, "data.dir"));
-    for (size_t i = 0; i < c->key_count; i++)
-        if (!namespace_valid(c->keys[i].namespace_name))
-            return err_fail(ERR_INVALID_CONFIG,
-                            "%s: keys: \"%s\" is no namespace: 1 to 64 of a-z, 0-9, _ and -",
-                            c->keys_origin, c->keys[i].namespace_name);
-    return OK;
+    return check_access(c);
 }
 
 err_t config_load(const struct config_sources *sources, struct config *ret_config)

@@ -7,6 +7,7 @@
 #ifndef SERVER_CONFIG_H
 #define SERVER_CONFIG_H
 
+#include "access/access.h"
 #include "base/base.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -119,6 +120,9 @@ struct config_sources {
  * flag) and what is allowed. *ret_config is filled on success only; release with config_release. */
 err_t config_load(const struct config_sources *sources, struct config *ret_config) MUST_USE;
 void config_release(struct config *c);
+
+/** The keys and rate limits of these settings. *ret_access is owned. */
+err_t config_access(const struct config *c, struct access **ret_access) MUST_USE;
 
 /** Every setting with its value and where it came from; secrets masked. Appends text. */
 void config_print(const struct config *c, struct buf *out);

@@ -48,7 +48,7 @@ const struct setting config_settings[] = {
         .help = "Requests a minute per API key, else per client address; 0: no limit"),
     INT("limits.events_per_minute", limits_events_per_minute,
         .env = "RATE_LIMIT_EVENTS_PER_MINUTE", .default_text = "100000", .min = 0,
-        .max = 100000000000, .help = "Events a minute, likewise; 0: no limit"),
+        .max = 1000000000, .help = "Events a minute, likewise; 0: no limit"),
     BYTES("limits.body_bytes", limits_body_bytes, .env = "MAX_INGEST_BODY_SIZE",
           .default_text = "1 MiB", .min = 1, .max = (int64_t)LIMIT_BODY_BYTES_MAX,
           .help = "Largest request body, before and after decompression"),
