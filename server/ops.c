@@ -1,0 +1,311 @@
+/*
+ * server/ops.c: what the routes for operators say. Everything is read at the moment of the request;
+ * nothing runs between requests.
+ */
+#include "server/ops.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/metrics.h"
+#include "base/timefmt.h"
+
+#define SERVICE "spillway"
+#define REASON_BYTES 256
+
+static const char *const status_names[] = {
+    [SHARD_OPEN] = "open", [SHARD_FULL] = "full", [SHARD_READ_ONLY] = "read-only"};
+
+/** Calls fn for every shard of every stream. */
+struct shard_walk {
+    void (*fn)(void *arg, struct stream *s, struct shard *sh);
+    void *arg;
+};
+
+static void walk_stream(void *arg, struct stream *s)
+{
+    struct shard_walk *walk = arg;
+    unsigned count = stream_shard_count(s);
+    for (unsigned k = 0; k < count; k++)
+        walk->fn(walk->arg, s, stream_shard(s, k));
+}
+
+static void each_shard(const struct ops *ops, void (*fn)(void *, struct stream *, struct shard *),
+                       void *arg)
+{
+    struct shard_walk walk = {fn, arg};
+    log_each_stream(ops->log, walk_stream, &walk);
+}
+
+/* -- /health
+ * ---------------------------------------------------------------------------------------- */
+
+struct health {
+    struct buf shards; /* JSON objects, comma-separated */
+    bool refusing;     /* some shard takes no appends */
+};
+
+static void add_unwell(void *arg, struct stream *s, struct shard *sh)
+{
+    struct health *h = arg;
+    enum shard_status status = shard_status(sh);
+    uint64_t cut = shard_cut_valid_bytes(sh);
+    if (status == SHARD_OPEN && cut == 0)
+        return;
+    h->refusing = h->refusing || status != SHARD_OPEN;
+    char reason[REASON_BYTES];
+    shard_status_text(sh, reason, sizeof(reason));
+    if (h->shards.len > 0)
+        buf_append_char(&h->shards, ',');
+    buf_append_str(&h->shards, "{\"stream\":");
+    buf_append_json(&h->shards, stream_name(s), strlen(stream_name(s)));
+    buf_printf(&h->shards, ",\"shard\":%u,\"status\":\"%s\",\"reason\":", shard_index(sh),
+               status == SHARD_OPEN ? "cut" : status_names[status]);
+    if (status == SHARD_OPEN)
+        buf_append_str(&h->shards,
+                       "\"recovery cut bytes that hold valid batches; they are kept beside the "
+                       "segment as .cut\"");
+    else
+        buf_append_json(&h->shards, reason, strlen(reason));
+    buf_printf(&h->shards, ",\"cutValidBytes\":%llu}", (unsigned long long)cut);
+}
+
+static double thread_cpu_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+int ops_health(const struct ops *ops, struct buf *out)
+{
+    double cpu_start = thread_cpu_ms();
+    struct health h = {BUF_INIT, false};
+    each_shard(ops, add_unwell, &h);
+    char now[TIMEFMT_MAX];
+    timefmt_rfc3339(clock_wall_ms(clock_real()) * 1000, now);
+
+    CLEANUP(buf_release) struct buf fields = BUF_INIT;
+    bool well = h.shards.len == 0;
+    buf_printf(&fields, "\"status\":\"%s\",\"service\":\"%s\",\"ts\":\"%s\",\"env\":",
+               well ? "ok" : "degraded", SERVICE, now);
+    buf_append_json(&fields, ops->config->env, strlen(ops->config->env));
+    buf_printf(&fields, ",\"cpuTimeMs\":%.3f,\"version\":\"%s\"", thread_cpu_ms() - cpu_start,
+               SPILLWAY_VERSION);
+    if (!well) {
+        buf_append_str(&fields, ",\"shards\":[");
+        buf_append_slice(&fields, buf_slice(&h.shards));
+        buf_append_char(&fields, ']');
+    }
+    buf_release(&h.shards);
+
+    buf_append_char(out, '{');
+    buf_append_slice(out, buf_slice(&fields));
+    buf_printf(out, ",\"success\":%s,\"data\":{", h.refusing ? "false" : "true");
+    buf_append_slice(out, buf_slice(&fields));
+    buf_append_str(out, "}}");
+    return h.refusing ? 503 : 200;
+}
+
+/* -- /metrics
+ * --------------------------------------------------------------------------------------- */
+
+struct gauge {
+    const struct ops *ops;
+    struct buf *out;
+    const char *name;
+    int64_t (*value)(const struct ops *ops, struct shard *sh);
+};
+
+static void add_gauge(void *arg, struct stream *s, struct shard *sh)
+{
+    const struct gauge *g = arg;
+    /* Stream names need no escaping: [A-Za-z0-9._-]. */
+    buf_printf(g->out, "spillway_%s{stream=\"%s\",shard=\"%u\"} %lld\n", g->name, stream_name(s),
+               shard_index(sh), (long long)g->value(g->ops, sh));
+}
+
+static int64_t gauge_log_start(const struct ops *ops UNUSED, struct shard *sh)
+{
+    return shard_log_start(sh);
+}
+
+static int64_t gauge_high_watermark(const struct ops *ops UNUSED, struct shard *sh)
+{
+    return shard_high_watermark(sh);
+}
+
+static int64_t gauge_size(const struct ops *ops UNUSED, struct shard *sh)
+{
+    return (int64_t)shard_size_bytes(sh);
+}
+
+static int64_t gauge_segments(const struct ops *ops UNUSED, struct shard *sh)
+{
+    return shard_segment_count(sh);
+}
+
+static int64_t gauge_pending(const struct ops *ops, struct shard *sh)
+{
+    unsigned batches;
+    size_t bytes;
+    writer_pending(ops->writer, sh, &batches, &bytes);
+    return batches;
+}
+
+static int64_t gauge_pending_bytes(const struct ops *ops, struct shard *sh)
+{
+    unsigned batches;
+    size_t bytes;
+    writer_pending(ops->writer, sh, &batches, &bytes);
+    return (int64_t)bytes;
+}
+
+static int64_t gauge_writable(const struct ops *ops UNUSED, struct shard *sh)
+{
+    return shard_status(sh) == SHARD_OPEN;
+}
+
+void ops_metrics(const struct ops *ops, struct buf *out)
+{
+    static const struct {
+        const char *name;
+        const char *help;
+        int64_t (*value)(const struct ops *ops, struct shard *sh);
+    } gauges[] = {
+        {"shard_log_start_offset", "First offset that can be read", gauge_log_start},
+        {"shard_high_watermark", "First offset that is not durable yet", gauge_high_watermark},
+        {"shard_size_bytes", "Bytes of record batches kept", gauge_size},
+        {"shard_segments", "Segments kept", gauge_segments},
+        {"shard_pending_batches", "Sealed batches waiting for a commit", gauge_pending},
+        {"shard_pending_bytes", "Their bytes", gauge_pending_bytes},
+        {"shard_writable", "1 while the shard takes appends", gauge_writable},
+    };
+    metrics_write(out);
+    for (size_t i = 0; i < ARRAY_LEN(gauges); i++) {
+        buf_printf(out, "# HELP spillway_%s %s\n# TYPE spillway_%s gauge\n", gauges[i].name,
+                   gauges[i].help, gauges[i].name);
+        struct gauge g = {ops, out, gauges[i].name, gauges[i].value};
+        each_shard(ops, add_gauge, &g);
+    }
+    buf_printf(out,
+               "# HELP spillway_start_time_seconds When the server started, seconds since 1970\n"
+               "# TYPE spillway_start_time_seconds gauge\nspillway_start_time_seconds %.3f\n",
+               (double)ops->started_us / 1e6);
+}
+
+/* -- /admin/status
+ * ---------------------------------------------------------------------------------- */
+
+struct status_list {
+    const struct ops *ops;
+    struct buf *out;
+    bool first;
+};
+
+static void add_status(void *arg, struct stream *s, struct shard *sh)
+{
+    struct status_list *list = arg;
+    struct buf *out = list->out;
+    unsigned batches;
+    size_t bytes;
+    char reason[REASON_BYTES];
+    writer_pending(list->ops->writer, sh, &batches, &bytes);
+    shard_status_text(sh, reason, sizeof(reason));
+    buf_printf(out, "%s{\"stream\":\"%s\",\"shard\":%u,\"status\":\"%s\",\"reason\":",
+               list->first ? "" : ",", stream_name(s), shard_index(sh),
+               status_names[shard_status(sh)]);
+    buf_append_json(out, reason, strlen(reason));
+    buf_printf(out,
+               ",\"logStart\":%lld,\"highWatermark\":%lld,\"sizeBytes\":%llu,\"segments\":%u,"
+               "\"pendingBatches\":%u,\"pendingBytes\":%zu,\"cutValidBytes\":%llu}",
+               (long long)shard_log_start(sh), (long long)shard_high_watermark(sh),
+               (unsigned long long)shard_size_bytes(sh), shard_segment_count(sh), batches, bytes,
+               (unsigned long long)shard_cut_valid_bytes(sh));
+    list->first = false;
+}
+
+static void add_listener(struct buf *out, const char *name, const struct listener *l)
+{
+    if (l == NULL)
+        buf_printf(out, "\"%s\":null,", name);
+    else
+        buf_printf(out, "\"%s\":{\"address\":\"%s\",\"connections\":%u},", name,
+                   listener_address(l), listener_connections(l));
+}
+
+void ops_status(const struct ops *ops, struct buf *out)
+{
+    char started[TIMEFMT_MAX];
+    timefmt_rfc3339(ops->started_us, started);
+    buf_printf(out,
+               "{\"version\":\"%s\",\"pid\":%ld,\"clusterId\":\"%s\",\"started\":\"%s\","
+               "\"uptimeSeconds\":%lld,\"dataDir\":",
+               SPILLWAY_VERSION, (long)getpid(), ops->cluster_id, started,
+               (long long)((clock_wall_us(clock_real()) - ops->started_us) / 1000000));
+    buf_append_json(out, ops->config->data_dir, strlen(ops->config->data_dir));
+    buf_append_char(out, ',');
+    add_listener(out, "http", ops->http);
+    add_listener(out, "kafka", ops->kafka);
+    buf_append_str(out, "\"shards\":[");
+    struct status_list list = {ops, out, true};
+    each_shard(ops, add_status, &list);
+    buf_append_str(out, "]}");
+}
+
+/* -- HTTP
+ * ------------------------------------------------------------------------------------------- */
+
+static void health_end(struct http_exchange *x)
+{
+    CLEANUP(buf_release) struct buf body = BUF_INIT;
+    int status = ops_health(http_exchange_route_arg(x), &body);
+    http_add_header(x, "Access-Control-Allow-Origin", "*");
+    http_add_header(x, "Cache-Control", "no-store");
+    http_respond(x, status, "application/json", body.data, body.len);
+}
+
+static void metrics_end(struct http_exchange *x)
+{
+    CLEANUP(buf_release) struct buf body = BUF_INIT;
+    ops_metrics(http_exchange_route_arg(x), &body);
+    http_respond(x, 200, "text/plain; version=0.0.4; charset=utf-8", body.data, body.len);
+}
+
+/** Whether this server takes anyone as it takes the admin: development without any key. */
+static bool open_to_all(const struct config *c)
+{
+    return c->auth_allow_unauthenticated && *c->auth_token == '\0' && c->key_count == 0;
+}
+
+static void status_end(struct http_exchange *x)
+{
+    const struct ops *ops = http_exchange_route_arg(x);
+    if (!open_to_all(ops->config)) {
+        const struct tenant *tenant;
+        struct slice token = http_request_header(http_exchange_request(x), "Authorization", NULL);
+        err_t err = access_check(ops->access, token, &tenant);
+        if (err == OK && !tenant->is_admin)
+            err = err_fail(ERR_FORBIDDEN, "Admin access required");
+        if (err != OK) {
+            http_respond_error(x, err, err_text(err), NULL);
+            return;
+        }
+    }
+    CLEANUP(buf_release) struct buf body = BUF_INIT;
+    ops_status(ops, &body);
+    http_respond(x, 200, "application/json", body.data, body.len);
+}
+
+void ops_routes(struct ops *ops, struct http_route routes[OPS_ROUTE_COUNT])
+{
+    static const struct http_handler health = {.on_end = health_end};
+    static const struct http_handler metrics = {.on_end = metrics_end};
+    static const struct http_handler status = {.on_end = status_end};
+    static const char any[] = "GET, POST, PUT, PATCH, DELETE";
+    routes[0] = (struct http_route){any, "/health", HTTP_MATCH_EXACT, &health, ops};
+    routes[1] = (struct http_route){any, "/", HTTP_MATCH_EXACT, &health, ops};
+    routes[2] = (struct http_route){"GET", "/metrics", HTTP_MATCH_EXACT, &metrics, ops};
+    routes[3] = (struct http_route){"GET", "/admin/status", HTTP_MATCH_EXACT, &status, ops};
+}

@@ -1,0 +1,278 @@
+/*
+ * server/server.c: what is started in which order, and stopped in the reverse one.
+ *
+ *     lock, log (recovers), writer, catalog, reactors, doors, listeners  -> ready
+ *     doors drain, listeners stop, connections end  -> writer, workers, reactors, log
+ *
+ * Nothing here runs between requests: main sleeps until a signal comes, and no timer ticks.
+ */
+#include "server/server.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/logger.h"
+#include "base/worker.h"
+#include "catalog/catalog.h"
+#include "log/log.h"
+#include "net/http.h"
+#include "net/reactor.h"
+#include "server/lockfile.h"
+#include "server/ops.h"
+#include "server/signals.h"
+#include "writer/writer.h"
+
+#define REACTORS_MAX 8
+#define COMMIT_THREADS 4
+#define WORKER_THREADS 2
+#define PRESSURE_MS 50
+#define DRAIN_MS 10000
+#define DRAIN_STEP_MS 10
+#define OPEN_FILES_WANTED 65536
+#define OUTPUT_BYTES_MAX MIB(8)
+#define DEFAULT_STREAM "events"
+#define ROUTES_MAX 32
+
+struct server {
+    const struct config *config;
+    int lock_fd;
+    struct worker_pool *workers;
+    struct writer *writer;
+    bool writer_running;
+    struct log *log;
+    struct catalog *catalog;
+    struct access *access;
+    struct reactor_group *reactors;
+    struct http_route routes[ROUTES_MAX];
+    size_t route_count;
+    struct http_server *http;
+    struct listener *http_listener;
+    struct listener *kafka_listener;
+    struct ops ops;
+};
+
+/* -- storage
+ * ---------------------------------------------------------------------------------------- */
+
+static err_t open_log(struct server *s)
+{
+    const struct config *c = s->config;
+    const struct writer_options writer = {
+        .clock = clock_real(),
+        .commit_threads = COMMIT_THREADS,
+        .max_pending = (unsigned)c->writer_max_pending,
+        .max_pending_bytes = (size_t)c->writer_max_pending_bytes,
+        .pressure_ms = PRESSURE_MS,
+        .key_hours = (unsigned)c->writer_key_hours,
+        .max_keys = (unsigned)c->writer_max_keys,
+    };
+    s->workers = worker_pool_new(WORKER_THREADS);
+    s->writer = writer_new(&writer);
+    const struct log_options log = {
+        .io = io_posix(),
+        .clock = clock_real(),
+        .data_dir = c->data_dir,
+        .segment_bytes = (uint64_t)c->storage_segment_bytes,
+        .workers = s->workers,
+        .state = writer_state_ops(s->writer),
+    };
+    TRY(log_open(&log, &s->log));
+    writer_start(s->writer, s->log);
+    s->writer_running = true;
+    if (log_find_stream(s->log, DEFAULT_STREAM, strlen(DEFAULT_STREAM)) != NULL)
+        return OK;
+    struct stream *created;
+    return log_create_stream(s->log, DEFAULT_STREAM, 1, &created);
+}
+
+static err_t open_storage(struct server *s)
+{
+    TRY(lockfile_take(s->config->data_dir, &s->lock_fd));
+    lockfile_describe(s->lock_fd, "");
+    TRY(open_log(s));
+    CLEANUP(xfree_ptr) char *path = xasprintf("%s/catalog.db", s->config->data_dir);
+    TRY(catalog_open(io_posix(), path, &s->catalog));
+    return config_access(s->config, &s->access);
+}
+
+/* -- doors
+ * ------------------------------------------------------------------------------------------ */
+
+static err_t listen_on(struct server *s, const char *address, const struct conn_ops *ops, void *arg,
+                       struct slice refusal, struct listener **ret_listener)
+{
+    const struct listener_options options = {
+        .address = address,
+        .ops = ops,
+        .arg = arg,
+        .max_connections = (unsigned)s->config->http_max_connections,
+        .refusal = refusal,
+        .output_max_bytes = OUTPUT_BYTES_MAX,
+    };
+    return listener_open(s->reactors, &options, ret_listener);
+}
+
+static err_t open_http(struct server *s)
+{
+    const struct config *c = s->config;
+    ops_routes(&s->ops, s->routes);
+    s->route_count = OPS_ROUTE_COUNT;
+    const struct http_options options = {
+        .routes = s->routes,
+        .route_count = s->route_count,
+        .header_bytes_max = (size_t)c->http_header_bytes,
+        .header_ms = (unsigned)c->http_header_seconds * 1000,
+        .body_idle_ms = (unsigned)c->http_body_idle_seconds * 1000,
+        .keepalive_ms = (unsigned)c->http_keepalive_seconds * 1000,
+    };
+    s->http = http_server_new(&options);
+    TRY(listen_on(s, c->http_listen, &http_conn_ops, s->http, http_refusal(), &s->http_listener));
+    s->ops.http = s->http_listener;
+    return OK;
+}
+
+static unsigned core_count(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : (unsigned)MIN(cores, REACTORS_MAX);
+}
+
+static err_t open_doors(struct server *s)
+{
+    const struct config *c = s->config;
+    TRY(reactor_group_start(core_count(), &s->reactors));
+    s->ops = (struct ops){
+        .config = c,
+        .access = s->access,
+        .log = s->log,
+        .writer = s->writer,
+        .cluster_id = catalog_cluster_id(s->catalog),
+        .started_us = clock_wall_us(clock_real()),
+    };
+    if (!config_listener_off(c->http_listen))
+        TRY(open_http(s));
+    return OK;
+}
+
+static void say_ready(struct server *s)
+{
+    const char *http = s->http_listener != NULL ? listener_address(s->http_listener) : "off";
+    const char *kafka = s->kafka_listener != NULL ? listener_address(s->kafka_listener) : "off";
+    CLEANUP(xfree_ptr) char *where = xasprintf("http %s, kafka %s", http, kafka);
+    lockfile_describe(s->lock_fd, where);
+    printf("ready http=%s kafka=%s data=%s\n", http, kafka, s->config->data_dir);
+    fflush(stdout);
+}
+
+/* -- the end
+ * ---------------------------------------------------------------------------------------- */
+
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+static unsigned open_connections(const struct server *s)
+{
+    unsigned count = 0;
+    if (s->http_listener != NULL)
+        count += listener_connections(s->http_listener);
+    if (s->kafka_listener != NULL)
+        count += listener_connections(s->kafka_listener);
+    return count;
+}
+
+/** Requests in flight are answered; then what is left is closed. */
+static void close_doors(struct server *s)
+{
+    struct listener *const listeners[] = {s->http_listener, s->kafka_listener};
+    for (size_t i = 0; i < ARRAY_LEN(listeners); i++)
+        if (listeners[i] != NULL)
+            listener_stop(listeners[i]);
+    if (s->http != NULL)
+        http_server_drain(s->http);
+    for (int ms = 0; ms < DRAIN_MS && open_connections(s) > 0; ms += DRAIN_STEP_MS)
+        pause_ms(DRAIN_STEP_MS);
+    if (open_connections(s) > 0)
+        LOG_WARN("drain_cut", F("connections", (int64_t)open_connections(s)),
+                 F("next", "closing them"));
+    for (size_t i = 0; i < ARRAY_LEN(listeners); i++)
+        if (listeners[i] != NULL)
+            listener_close_all(listeners[i]);
+}
+
+static void stop(struct server *s)
+{
+    close_doors(s);
+    if (s->writer_running)
+        writer_stop(s->writer);
+    worker_pool_free(s->workers);
+    reactor_group_stop(s->reactors);
+    if (s->http_listener != NULL)
+        listener_free(s->http_listener);
+    if (s->kafka_listener != NULL)
+        listener_free(s->kafka_listener);
+    if (s->http != NULL)
+        http_server_free(s->http);
+    if (s->log != NULL)
+        log_close(s->log);
+    if (s->writer != NULL)
+        writer_free(s->writer);
+    if (s->access != NULL)
+        access_free(s->access);
+    catalog_close(s->catalog);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);
+}
+
+/* -- the whole
+ * -------------------------------------------------------------------------------------- */
+
+static void raise_open_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= OPEN_FILES_WANTED)
+        return;
+    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? OPEN_FILES_WANTED
+                                                     : MIN(limit.rlim_max, OPEN_FILES_WANTED);
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void warn_about(const struct config *c)
+{
+    if (c->queue_fanout_ignored)
+        LOG_INFO("setting_ignored", F("name", "USE_QUEUE_FANOUT"),
+                 F("reason", "fan-out always reads the log"));
+    if (*c->auth_token == '\0' && c->key_count == 0 && !c->auth_allow_unauthenticated)
+        LOG_WARN("authentication_not_configured",
+                 F("next", "/ingest answers 500 until auth.token or keys are set"));
+}
+
+static err_t start(struct server *s)
+{
+    TRY(open_storage(s));
+    return open_doors(s);
+}
+
+err_t server_run(const struct config *config)
+{
+    signals_prepare();
+    raise_open_files();
+    logger_configure((enum log_level)config->log_level, (enum log_format)config->log_format);
+    warn_about(config);
+    struct server s = {.config = config, .lock_fd = -1};
+    err_t err = start(&s);
+    char text[sizeof(((struct err_detail *)NULL)->text)];
+    snprintf(text, sizeof(text), "%s", err_text(err));
+    if (err == OK) {
+        say_ready(&s);
+        int number = signals_wait();
+        LOG_INFO("stopping", F("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
+    }
+    stop(&s);
+    return err == OK ? OK : err_fail(err, "%s", text);
+}
