@@ -18,7 +18,7 @@ static uint64_t method_bit(struct slice name)
         if (slice_equal(name, slice_of(llhttp_method_name((llhttp_method_t)m))))
             return 1ULL << m;
     }
-    ASSERT(!"a route names a known method");
+    ASSERT(false && "a route names a known method");
     return 0;
 }
 

@@ -93,11 +93,12 @@ static void format_peer(const struct sockaddr_storage *addr, char out[INET6_ADDR
         inet_ntop(AF_INET, &in4->sin_addr, out, INET6_ADDRSTRLEN);
         return;
     }
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
-    if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
-        inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
+    struct sockaddr_in6 in6;
+    memcpy(&in6, addr, sizeof(in6));
+    if (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))
+        inet_ntop(AF_INET, &in6.sin6_addr.s6_addr[12], out, INET6_ADDRSTRLEN);
     else
-        inet_ntop(AF_INET6, &in6->sin6_addr, out, INET6_ADDRSTRLEN);
+        inet_ntop(AF_INET6, &in6.sin6_addr, out, INET6_ADDRSTRLEN);
 }
 
 static void refuse(struct listener_socket *ls, int fd)
@@ -240,7 +241,7 @@ static err_t bind_socket(const char *address, bool first, struct sockaddr_storag
 
 static void format_address(const struct sockaddr_storage *addr, char out[ADDRESS_MAX])
 {
-    char host[INET6_ADDRSTRLEN];
+    char host[INET6_ADDRSTRLEN] = "?";
     if (addr->ss_family == AF_INET) {
         const struct sockaddr_in *in4 = (const struct sockaddr_in *)addr;
         inet_ntop(AF_INET, &in4->sin_addr, host, sizeof(host));

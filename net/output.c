@@ -141,6 +141,7 @@ static void consume(struct output *o, struct out_pool *pool, size_t sent)
         run_free(pool, run);
     }
     if (sent > 0) {
+        ASSERT(o->head != NULL);
         if (o->head->kind == OUT_FILE)
             o->head->file_offset += sent;
         else
