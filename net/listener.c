@@ -247,9 +247,10 @@ static void format_address(const struct sockaddr_storage *addr, char out[ADDRESS
         inet_ntop(AF_INET, &in4->sin_addr, host, sizeof(host));
         snprintf(out, ADDRESS_MAX, "%s:%u", host, ntohs(in4->sin_port));
     } else {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-        snprintf(out, ADDRESS_MAX, "[%s]:%u", host, ntohs(in6->sin6_port));
+        struct sockaddr_in6 in6;
+        memcpy(&in6, addr, sizeof(in6));
+        inet_ntop(AF_INET6, &in6.sin6_addr, host, sizeof(host));
+        snprintf(out, ADDRESS_MAX, "[%s]:%u", host, ntohs(in6.sin6_port));
     }
 }
 

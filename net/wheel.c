@@ -18,7 +18,7 @@ static uint64_t first_used_tick(const struct wheel *w)
             return tick + (unsigned)__builtin_ctzll(bits);
         tick += 64 - slot % 64;
     }
-    ASSERT(!"a wheel with entries has a used slot");
+    ASSERT(false && "a wheel with entries has a used slot");
     return end;
 }
 
