@@ -1,0 +1,389 @@
+#!/usr/bin/env python3
+"""./x bench NAME…: runs the benchmarks of issue 3 against the release build.
+
+Everything that a figure is compared with (nginx, Apache Kafka, the limits of the machine) is measured
+in the same run, interleaved with it, because the machine's speed changes from minute to minute.
+Standard output: one JSON object per line and result. Standard error: tables of medians and, for each
+floor, PASS or FAIL. Exit status 1 when a floor is missed or a program failed.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from report import Report  # noqa: E402
+from servers import (NGINX, TOKEN, Failed, Kafka, Nginx, Spillway, install_kafka, program)  # noqa: E402
+
+SHAPES = {1: 64, 100: 16, 1000: 16}  # events in a request: connections
+
+
+def run_program(name, *arguments):
+    """Runs a benchmark program and returns its JSON lines."""
+    command = [program(name), *map(str, arguments)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(command)} ended with status {done.returncode}: {done.stdout}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+class Bench:
+    def __init__(self, options, work):
+        self.options = options
+        self.work = work
+        self.report = Report()
+
+    def directory(self, name):
+        return os.path.join(self.work, name)
+
+    def limits(self, run, only, seconds=1):
+        return [self.report.add(r, run=run)
+                for r in run_program("limits", "--only", only, "--seconds", seconds, self.work)]
+
+    def load(self, server, events, rate=0, seconds=None, **extra):
+        seconds = seconds or self.options.seconds
+        arguments = ["--events", events, "--conns", SHAPES[events], "--token", TOKEN,
+                     "--seconds", seconds, "--warmup", min(3, seconds / 2), "--pid", server.pid,
+                     "--seed", self.options.seed, "--rate", rate]
+        result = run_program("loadgen", *arguments, server.http)[0]
+        return self.report.add(result, server=server.name, **extra)
+
+    # ---- ingest ------------------------------------------------------------------------------------
+
+    def ingest(self):
+        ratios, bounds = [], []
+        for run in range(self.options.runs):
+            syncs = self.limits(run, "sync")
+            bounds.append(3 * next(s["p99_ms"] for s in syncs
+                                   if s["group_bytes"] == 65536 and s["mode"] == "overwrite"))
+            with Nginx(self.directory("nginx")) as nginx:
+                peer = self.load(nginx, 1, run=run, load="full")
+            for events in self.options.shapes:
+                with Spillway(self.directory("data")) as spillway:
+                    full = self.load(spillway, events, run=run, load="full")
+                    if events == 1:
+                        ratios.append(full["requests_per_s"] / peer["requests_per_s"])
+                    half = full["requests_per_s"] / 2
+                    self.load(spillway, events, rate=half, run=run, load="half")
+        return self.ingest_verdict(sorted(ratios), sorted(bounds))
+
+    def ingest_verdict(self, ratios, bounds):
+        report = self.report
+        rows = []
+        for events in self.options.shapes:
+            for load in ("full", "half"):
+                row = [report.median(f, server="spillway", shape=events, load=load)
+                       for f in ("events_per_s", "requests_per_s", "mb_per_s", "p50_ms", "p99_ms",
+                                 "p999_ms", "server_cpu_s_per_million_events", "server_peak_rss_mb")]
+                rows.append([f"{events} per request, {load}"] + row)
+        report.table("ingest (medians)", ["load", "events/s", "requests/s", "MB/s", "p50 ms", "p99 ms",
+                                          "p99.9 ms", "CPU s/M", "RSS MB"], rows)
+        self.sync_table()
+        full = {"server": "spillway", "load": "full"}
+        if 1000 in self.options.shapes:
+            report.check("1000 per request: events/s",
+                         report.median("events_per_s", shape=1000, **full), 1e6, True, 2e6)
+            report.check("1000 per request: server CPU s per million events",
+                         report.median("server_cpu_s_per_million_events", shape=1000, **full), 0.5, False)
+        if 1 in self.options.shapes:
+            report.check("single events: requests/s against nginx", ratios[len(ratios) // 2], 0.6, True,
+                         0.9, "x")
+        bound = max(5.0, bounds[len(bounds) // 2])
+        for events in self.options.shapes:
+            report.check(f"{events} per request: p99 at half load, ms",
+                         report.median("p99_ms", server="spillway", shape=events, load="half"), bound,
+                         False)
+        return report.verdict()
+
+    def sync_table(self):
+        rows = []
+        for mode in ("append", "overwrite"):
+            for group in (4096, 65536, 262144, 1048576):
+                match = {"bench": "limit.sync", "mode": mode, "group_bytes": group}
+                rows.append([f"{mode} {group // 1024} KiB"] +
+                            [self.report.median(f, **match)
+                             for f in ("syncs_per_s", "mb_per_s", "p50_ms", "p99_ms")])
+        self.report.table("the machine: write + fdatasync (medians)",
+                          ["group", "syncs/s", "MB/s", "p50 ms", "p99 ms"], rows)
+
+    # ---- fetch -------------------------------------------------------------------------------------
+
+    def fill(self, server, gigabytes):
+        """Posts real batches until the log has so many GB."""
+        log = os.path.join(server.directory, "log", "events", "0")
+        while True:
+            run_program("loadgen", "--events", 1000, "--conns", 16, "--token", TOKEN, "--seconds", 4,
+                        "--warmup", 0, server.http)
+            size = sum(e.stat().st_size for e in os.scandir(log) if e.name.endswith(".log"))
+            if size >= gigabytes * 1e9:
+                return
+
+    def fetch_once(self, server, conns, max_bytes=8 << 20, **extra):
+        result = run_program("fetchgen", "--conns", conns, "--seconds", self.options.seconds,
+                             "--max-bytes", max_bytes, "--pid", server.pid, server.kafka)[0]
+        return self.report.add(result, server=server.name, **extra)
+
+    def fetch(self):
+        ratios = {1: [], 2: []}
+        with Spillway(self.directory("data")) as spillway:
+            self.fill(spillway, self.options.gigabytes)
+            self.report.add(run_program("fetchgen", "--verify", "--pid", spillway.pid,
+                                        spillway.kafka)[0], server="spillway")
+            for run in range(self.options.runs):
+                limits = self.limits(run, "sendfile", 3)
+                for conns in (1, 2):
+                    limit = next(r["mb_per_s"] for r in limits
+                                 if r["mode"] == "buffer" and r["conns"] == conns)
+                    got = self.fetch_once(spillway, conns, run=run, limit_mb_per_s=limit)
+                    ratios[conns].append(got["mb_per_s"] / limit)
+                self.fetch_once(spillway, 1, max_bytes=1 << 20, run=run)
+            copied = self.fetch_syscalls(spillway)
+        return self.fetch_verdict(ratios, copied)
+
+    def fetch_syscalls(self, server):
+        """One fetch of the whole log under strace -c, and the server's own counters around it; returns
+        the share of the fetched bytes that did not go through sendfile."""
+        counts = self.directory("strace.txt")
+        before = sendfile_bytes(server)
+        tracer = subprocess.Popen(["strace", "-f", "-c", "-U", "name,calls,errors", "-o", counts, "-p",
+                                   str(server.pid)], stderr=subprocess.DEVNULL)
+        time.sleep(1)
+        got = run_program("fetchgen", "--verify", server.kafka)[0]
+        tracer.terminate()
+        tracer.wait()
+        after = sendfile_bytes(server)
+        calls = {}
+        with open(counts, encoding="ascii") as f:
+            for line in f:
+                words = line.split()
+                if len(words) >= 2 and words[1].isdigit() and words[0] != "total":
+                    calls[words[0]] = int(words[1])
+        counted = None if after is None else after - before
+        self.report.add({"bench": "fetch.syscalls", "bytes": got["bytes"], "sendfile_bytes": counted,
+                         "calls": calls})
+        if counted is None:
+            return 0.0 if calls.get("sendfile") else 1.0
+        return max(0.0, 1 - counted / got["bytes"])
+
+    def fetch_verdict(self, ratios, copied):
+        report = self.report
+        rows = []
+        for conns in (1, 2):
+            match = {"bench": "fetch", "mode": "fetch", "conns": conns, "max_bytes": 8 << 20}
+            limit = {"bench": "limit.sendfile", "mode": "buffer", "conns": conns}
+            rows.append([f"{conns} connection{'s' * (conns > 1)}, 8 MiB"] +
+                        [report.median(f, **match) for f in ("mb_per_s", "server_cpu_s_per_gb")] +
+                        [report.median(f, **limit) for f in ("mb_per_s", "sender_cpu_s_per_gb")])
+        report.table("fetch (medians)", ["fetch", "MB/s", "CPU s/GB", "limit MB/s", "limit CPU s/GB"],
+                     rows)
+        for conns in (1, 2):
+            report.check(f"fetch against sendfile, {conns} connection{'s' * (conns > 1)}",
+                         sorted(ratios[conns])[len(ratios[conns]) // 2], 0.8, True, None, "x")
+        report.check("server CPU s per GB", report.median("server_cpu_s_per_gb", bench="fetch",
+                                                          mode="fetch", conns=1, max_bytes=8 << 20),
+                     0.4, False)
+        report.check("bytes that did not go through sendfile", copied, 0.001, False)
+        return report.verdict()
+
+    # ---- peers -------------------------------------------------------------------------------------
+
+    def peers(self):
+        install_kafka()
+        for run in range(self.options.runs):
+            syncs = self.limits(run, "sync")
+            sync_mb = max(s["mb_per_s"] for s in syncs if s["group_bytes"] == 1048576)
+            for codec in self.options.codecs:
+                for size in self.options.sizes:
+                    self.peers_round(run, codec, size, sync_mb)
+        return self.peers_verdict()
+
+    def peers_round(self, run, codec, size, sync_mb):
+        """The same work for each broker, one broker alive at a time, the first one rotating."""
+        brokers = [lambda: Kafka(self.directory("kafka"), True),
+                   lambda: Kafka(self.directory("kafka"), False),
+                   lambda: Spillway(self.directory("data"))]
+        for make in brokers[run % 3:] + brokers[:run % 3]:
+            with make() as broker:
+                extra = {"run": run, "broker": broker.name, "size": size, "sync_mb_per_s": sync_mb}
+                full = self.produce(broker, codec, size, 0, load="full", **extra)
+                consumed = run_program("kcons", "--pid", broker.pid, broker.kafka)[0]
+                self.report.add(consumed, codec=codec, **extra)
+                self.produce(broker, codec, size, full["records_per_s"] / 2, load="half", **extra)
+
+    def produce(self, broker, codec, size, rate, **extra):
+        seconds = self.options.seconds
+        result = run_program("kprod", "--codec", codec, "--bytes", size, "--rate", rate, "--seconds",
+                             seconds, "--warmup", min(10, seconds / 2), "--seed", self.options.seed,
+                             "--pid", broker.pid, broker.kafka)[0]
+        return self.report.add(result, **extra)
+
+    def peers_verdict(self):
+        report = self.report
+        names = ("spillway", "kafka-fsync", "kafka-nosync")
+        for codec in self.options.codecs:
+            for size in self.options.sizes:
+                rows = []
+                for name in names:
+                    match = {"broker": name, "codec": codec, "size": size}
+                    full = {**match, "bench": "produce", "load": "full"}
+                    half = {**match, "bench": "produce", "load": "half"}
+                    rows.append([name, report.median("records_per_s", **full),
+                                 report.median("mb_per_s", **full),
+                                 report.median("broker_cpu_s_per_million", **full),
+                                 report.median("broker_peak_rss_mb", **full),
+                                 report.median("p99_ms", **half),
+                                 report.median("records_per_s", bench="consume", **match),
+                                 report.median("broker_cpu_s_per_million", bench="consume", **match)])
+                report.table(f"{size}-byte records, {codec} (medians)",
+                             ["broker", "records/s", "MB/s", "CPU s/M", "RSS MB", "half p99 ms",
+                              "consumed/s", "CPU s/M"], rows)
+                self.peers_checks(codec, size)
+        return report.verdict()
+
+    def peers_checks(self, codec, size):
+        report = self.report
+        match = {"bench": "produce", "load": "full", "codec": codec, "size": size}
+        rates = {name: report.values("records_per_s", broker=name, **match)
+                 for name in ("spillway", "kafka-fsync", "kafka-nosync")}
+        ours = [r for r in report.rows
+                if all(r.get(k) == v for k, v in {**match, "broker": "spillway"}.items())]
+
+        def middle(values):
+            return sorted(values)[len(values) // 2]
+
+        what = f"{size} bytes, {codec}"
+        report.check(f"{what}: against Kafka with fsync",
+                     middle([a / b for a, b in zip(rates["spillway"], rates["kafka-fsync"])]), 2, True,
+                     None, "x")
+        nosync = middle([a / b for a, b in zip(rates["spillway"], rates["kafka-nosync"])])
+        packed = [r["mb_per_s"] / (r["lz4_ratio"] if codec == "lz4" else 1) / r["sync_mb_per_s"]
+                  for r in ours]
+        if nosync >= 1 or middle(packed) < 0.8:
+            report.check(f"{what}: against Kafka without fsync", nosync, 1, True, None, "x")
+        else:
+            report.check(f"{what}: share of the machine's sync MB/s", middle(packed), 0.8, True, None, "x")
+        if size == 200:
+            report.check(f"{what}: broker CPU s per million",
+                         report.median("broker_cpu_s_per_million", broker="spillway", **match), 0.25,
+                         False)
+
+    # ---- start and idle ----------------------------------------------------------------------------
+
+    def start(self):
+        server = Spillway(self.directory("data"))
+        first = server.start()
+        server.stop()
+        self.report.add({"bench": "start", "mode": "first", "ms": round(first * 1e3, 2)})
+        for run in range(20):
+            took = server.start()
+            server.stop()
+            self.report.add({"bench": "start", "mode": "again", "run": run, "ms": round(took * 1e3, 2)})
+        server.remove()
+        again = self.report.median("ms", bench="start", mode="again")
+        self.report.table("exec to `ready`", ["start", "ms"],
+                          [["the very first", first * 1e3], ["again (median of 20)", again]])
+        self.report.check("start on an initialised empty directory, ms", again, 15, False)
+        return self.report.verdict()
+
+    def idle(self):
+        with Spillway(self.directory("data")) as server:
+            time.sleep(3)
+            cpu, wakeups = thread_totals(server.pid)
+            time.sleep(60)
+            cpu_after, wakeups_after = thread_totals(server.pid)
+            rss = status_kib(server.pid, "VmRSS") * 1024 / 1e6
+        result = self.report.add({"bench": "idle", "seconds": 60, "rss_mb": round(rss, 2),
+                                  "cpu_ms": round((cpu_after - cpu) / 1e6, 2),
+                                  "wakeups": wakeups_after - wakeups})
+        self.report.check("idle: RSS MB", result["rss_mb"], 10, False)
+        self.report.check("idle: CPU ms in 60 s", result["cpu_ms"], 10, False)
+        self.report.check("idle: wake-ups in 60 s", result["wakeups"], 60, False)
+        return self.report.verdict()
+
+
+def sendfile_bytes(server):
+    """The server's own counter, or None while it has no metrics route."""
+    request = urllib.request.Request(f"http://{server.http}/metrics",
+                                     headers={"Authorization": "Bearer " + TOKEN})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            text = reply.read().decode()
+    except (urllib.error.URLError, OSError):
+        return None
+    for line in text.splitlines():
+        if line.startswith("spillway_kafka_sendfile_bytes_total"):
+            return int(float(line.split()[-1]))
+    return None
+
+
+def thread_totals(pid):
+    """Nanoseconds on a CPU and voluntary context switches of all threads."""
+    cpu = wakeups = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
+            cpu += int(f.read().split()[0])
+        with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as f:
+            wakeups += sum(int(line.split()[1]) for line in f
+                           if line.startswith("voluntary_ctxt_switches"))
+    return cpu, wakeups
+
+
+def status_kib(pid, field):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(field + ":"))
+
+
+def parse_arguments(arguments):
+    parser = argparse.ArgumentParser(prog="./x bench", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", metavar="NAME",
+                        choices=("ingest", "fetch", "peers", "start", "idle"),
+                        help="ingest, fetch, peers, start, idle")
+    parser.add_argument("--runs", type=int, default=5, help="interleaved runs (5)")
+    parser.add_argument("--seconds", type=float, default=10, help="of each measurement (10)")
+    parser.add_argument("--seed", type=int, default=1, help="of the events (1)")
+    parser.add_argument("--directory", help="where the data goes; on a disk, not tmpfs (/var/tmp)")
+    parser.add_argument("--shapes", type=int, nargs="+", default=list(SHAPES), choices=list(SHAPES),
+                        help="ingest: events in each request (1 100 1000)")
+    parser.add_argument("--gigabytes", type=float, default=2, help="fetch: size of the log (2)")
+    parser.add_argument("--codecs", nargs="+", default=["lz4", "none"], help="peers: (lz4 none)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[200, 1024], help="peers: (200 1024)")
+    return parser.parse_args(arguments)
+
+
+def check_surroundings(names, work):
+    kind = subprocess.run(["stat", "-f", "-c", "%T", work], capture_output=True, text=True).stdout
+    if "tmpfs" in kind:
+        raise Failed(f"{work} is in memory: give --directory on a disk")
+    if "ingest" in names and not os.access(NGINX, os.X_OK):
+        install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", "nginx-light"]
+        if subprocess.run(install, stdout=subprocess.DEVNULL).returncode != 0:
+            raise Failed("nginx is missing: apt-get install nginx-light")
+
+
+def main():
+    options = parse_arguments(sys.argv[1:])
+    work = tempfile.mkdtemp(prefix="spillway-bench.", dir=options.directory or "/var/tmp")
+    os.chmod(work, 0o755)  # nginx's worker is another user
+    status = 0
+    try:
+        check_surroundings(options.names, work)
+        for name in options.names:
+            status |= getattr(Bench(options, work), name)()
+    except Failed as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        status = 1
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

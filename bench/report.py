@@ -1,0 +1,65 @@
+"""Results as JSON lines on standard output, and the table of medians against the floors at the end."""
+
+import json
+import statistics
+import sys
+
+
+class Report:
+    def __init__(self):
+        self.rows = []
+        self.checks = []
+
+    def add(self, result, **extra):
+        """Prints one result as a JSON line and keeps it for the medians."""
+        row = {**result, **extra}
+        self.rows.append(row)
+        print(json.dumps(row), flush=True)
+        return row
+
+    def values(self, field, **match):
+        return [r[field] for r in self.rows
+                if field in r and all(r.get(k) == v for k, v in match.items())]
+
+    def median(self, field, **match):
+        values = self.values(field, **match)
+        return statistics.median(values) if values else None
+
+    def check(self, text, value, limit, at_least, target=None, unit=""):
+        """One line of the verdict: `value` must be at least (or at most) `limit`."""
+        passed = value is not None and (value >= limit if at_least else value <= limit)
+        self.checks.append((text, value, limit, at_least, target, unit, passed))
+
+    def table(self, title, columns, rows):
+        """A table for people on standard error, so that standard output stays JSON."""
+        lines = [columns] + [[show(cell) for cell in row] for row in rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+        print(f"\n{title}", file=sys.stderr)
+        for line in lines:
+            cells = [line[0].ljust(widths[0])]
+            cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]
+            print("  " + "  ".join(cells), file=sys.stderr)
+
+    def verdict(self):
+        """Prints PASS or FAIL per floor; returns the exit status."""
+        print("\nfloors (medians)", file=sys.stderr)
+        for text, value, limit, at_least, target, unit, passed in self.checks:
+            wanted = f"{'>=' if at_least else '<='} {show(limit)}{unit}"
+            if target is not None:
+                wanted += f" (target {show(target)}{unit})"
+            print(f"  {'PASS' if passed else 'FAIL'}  {text}: {show(value)}{unit}, wanted {wanted}",
+                  file=sys.stderr)
+            print(json.dumps({"bench": "verdict", "floor": text, "value": value, "limit": limit,
+                              "at_least": at_least, "target": target, "unit": unit,
+                              "passed": passed}), flush=True)
+        return 0 if all(c[-1] for c in self.checks) else 1
+
+
+def show(value):
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
