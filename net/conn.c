@@ -19,8 +19,9 @@
 #include "net/conn_priv.h"
 #include "net/reactor_priv.h"
 
-#define WRITE_STALL_MS 30000
+#define WRITE_STALL_MS 30000 /* unless the listener says otherwise */
 #define LINGER_MS 2000
+#define LINGER_BYTES MIB(16) /* of input dropped meanwhile */
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
@@ -118,6 +119,12 @@ static void output_done(struct conn *c)
         c->ops->on_drain(c);
 }
 
+static unsigned stall_ms(const struct conn *c)
+{
+    unsigned ms = listener_options_of(c->listener)->write_stall_ms;
+    return ms != 0 ? ms : WRITE_STALL_MS;
+}
+
 static void flush(struct conn *c)
 {
     if (c->out.head == NULL && c->state != CONN_FINISHING)
@@ -135,7 +142,7 @@ static void flush(struct conn *c)
     } else {
         c->write_blocked = true;
         if (c->out.bytes != before || c->io_due == WHEEL_NEVER)
-            set_io_deadline(c, WRITE_STALL_MS);
+            set_io_deadline(c, stall_ms(c));
     }
     if (c->state != CONN_CLOSED)
         rearm(c);
@@ -168,6 +175,13 @@ static void input_ended(struct conn *c)
         conn_close(c);
 }
 
+static void drop(struct conn *c, size_t len)
+{
+    c->dropped_bytes += len;
+    if (c->state == CONN_LINGERING && c->dropped_bytes > LINGER_BYTES)
+        conn_close(c);
+}
+
 static void read_once(struct conn *c)
 {
     if (!wants_read(c)) {
@@ -180,6 +194,8 @@ static void read_once(struct conn *c)
         input_ended(c);
     else if (n > 0 && c->state == CONN_OPEN)
         c->ops->on_data(c, buf, (size_t)n);
+    else if (n > 0)
+        drop(c, (size_t)n);
     else if (n < 0 && errno != EAGAIN && errno != EINTR)
         conn_close(c);
 }

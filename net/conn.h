@@ -47,6 +47,7 @@ struct listener_options {
     unsigned max_connections; /* over it: accepted, sent `refusal` and closed, counted */
     struct slice refusal;     /* may be empty; borrowed for the listener's life */
     size_t output_max_bytes;  /* reading pauses while more output than this is queued */
+    unsigned write_stall_ms;  /* a peer that takes no output this long is closed; 0: 30 s */
 };
 /** Binds one socket per reactor (SO_REUSEPORT) and accepts on all. ERR_USAGE for a bad address;
  * ERR_IO with a sentence that names the address (in use, not permitted). Main thread. */
@@ -81,7 +82,7 @@ void conn_write_shared(struct conn *c, const void *data, size_t len, void (*rele
  *  `release(arg)` runs once when it has been sent or the connection is gone. */
 void conn_write_file(struct conn *c, int fd, uint64_t offset, size_t len,
                      void (*release)(void *arg), void *arg);
-/** Bytes queued and not yet taken by the socket. A peer that takes none of them for 30 s is closed.
+/** Bytes queued and not yet taken by the socket.
  */
 size_t conn_output_bytes(const struct conn *c);
 

@@ -38,6 +38,7 @@ struct conn {
     struct conn *next; /* in listener->conns */
     struct conn *prev;
     struct output out;
+    size_t dropped_bytes;        /* input that came after the last reply */
     struct wheel_entry deadline; /* the earlier of the two below */
     uint64_t user_due;           /* conn_set_deadline */
     uint64_t io_due;             /* no progress in writing, or lingering too long */

@@ -113,24 +113,6 @@ static void on_timeout(struct conn *c)
 
 /* ---- replies leave ---- */
 
-static void resume(struct reactor_msg *msg)
-{
-    struct http_conn *hc = CONTAINER_OF(msg, struct http_conn, resume);
-    hc->resume_posted = false;
-    if (hc->closed) {
-        free(hc);
-        return;
-    }
-    struct buf held = hc->held;
-    hc->held = BUF_INIT;
-    hc->full = false;
-    conn_resume_read(hc->c);
-    if (held.len > 0 && hc->phase != HTTP_PHASE_OVER)
-        http_parse_feed(hc, held.data, held.len); /* may hold the rest again */
-    buf_release(&held);
-    update_deadline(hc, true);
-}
-
 /* Not from inside a handler's call: the requests that wait would call handlers from within
  * handlers. */
 static void resume_soon(struct http_conn *hc)
@@ -159,19 +141,63 @@ void http_advance(struct http_conn *hc)
             x->written = true;
             conn_write(hc->c, x->reply.data, x->reply.len);
         }
-        if (x->close) {
-            hc->phase = HTTP_PHASE_OVER;
-            conn_close_after_write(hc->c);
-        }
         if (!x->request_done)
             break;
         dequeue(hc, x);
         http_exchange_free(x);
     }
-    if (hc->head != NULL && !hc->head->responded)
+    if (hc->head != NULL)
         offer_continue(hc);
+    else if (hc->phase == HTTP_PHASE_OVER)
+        conn_close_after_write(hc->c);
     resume_soon(hc);
     update_deadline(hc, false);
+}
+
+/* ---- the end of input, and input that waited ---- */
+
+static bool waits_long(const struct http_exchange *x)
+{
+    return x->handler != NULL && x->handler->abort_on_eof && !x->responded;
+}
+
+/* Complete requests get their replies; one that breaks off in the middle is given up. False: close
+ * now. */
+static bool input_ended(struct http_conn *hc)
+{
+    struct http_exchange *x = hc->current;
+    hc->phase = HTTP_PHASE_OVER;
+    if (x != NULL && x->responded)
+        x->request_done = true;
+    else if (x != NULL)
+        http_abort(x);
+    for (x = hc->head; x != NULL; x = x->next)
+        if (waits_long(x))
+            return false;
+    if (hc->tail != NULL)
+        hc->tail->keep_alive = false;
+    http_advance(hc);
+    return true;
+}
+
+static void resume(struct reactor_msg *msg)
+{
+    struct http_conn *hc = CONTAINER_OF(msg, struct http_conn, resume);
+    hc->resume_posted = false;
+    if (hc->closed) {
+        free(hc);
+        return;
+    }
+    struct buf held = hc->held;
+    hc->held = BUF_INIT;
+    hc->full = false;
+    conn_resume_read(hc->c);
+    if (held.len > 0 && hc->phase != HTTP_PHASE_OVER)
+        http_parse_feed(hc, held.data, held.len); /* may hold the rest again */
+    buf_release(&held);
+    if (hc->eof_waits && !hc->full && !input_ended(hc))
+        conn_close(hc->c);
+    update_deadline(hc, true);
 }
 
 /* ---- the callbacks of conn.h ---- */
@@ -208,35 +234,14 @@ static void on_data(struct conn *c, const char *data, size_t len)
     update_deadline(hc, true);
 }
 
-static bool waits_long(const struct http_exchange *x)
-{
-    return x->handler != NULL && x->handler->abort_on_eof && !x->responded;
-}
-
-/* Complete requests get their replies; one that breaks off in the middle is given up. */
 static bool on_eof(struct conn *c)
 {
     struct http_conn *hc = conn_user(c);
-    if (hc->current != NULL) {
-        struct http_exchange *x = hc->current;
-        if (x->responded) {
-            x->request_done = x->close = true;
-            hc->phase = HTTP_PHASE_OVER;
-            http_advance(hc);
-            return true;
-        }
-        http_abort(x);
+    if (hc->full) { /* complete requests wait in `held` */
+        hc->eof_waits = true;
+        return true;
     }
-    for (struct http_exchange *x = hc->head; x != NULL; x = x->next)
-        if (waits_long(x))
-            return false;
-    if (hc->tail == NULL)
-        return false;
-    hc->tail->keep_alive = false;
-    if (!hc->full) /* else what is held is still parsed; on_eof is over by then, see resume */
-        hc->phase = HTTP_PHASE_OVER;
-    update_deadline(hc, false);
-    return true;
+    return input_ended(hc);
 }
 
 static void on_close(struct conn *c)

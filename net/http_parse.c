@@ -79,6 +79,7 @@ static int on_message_begin(llhttp_t *parser)
     hc->phase = HTTP_PHASE_HEAD;
     hc->serial++;
     hc->head_bytes = hc->raw_bytes = 0;
+    hc->msg_start = NULL;
     hc->header_open = hc->value_open = false;
     hc->current = http_exchange_new(hc);
     http_enqueue(hc, hc->current);
@@ -222,7 +223,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t len)
             return 0;
         hc->phase =
             HTTP_PHASE_OVER; /* no more of it is read; the reply has left, or leaves in its turn */
-        x->request_done = x->close = true;
+        x->request_done = true;
         http_advance(hc);
         return STOP;
     }
@@ -275,7 +276,7 @@ void http_parse_fail(struct http_conn *hc, err_t code, const char *text)
     hc->phase = HTTP_PHASE_OVER;
     hc->current = NULL;
     if (x != NULL && x->responded) { /* a body that was being dropped went wrong */
-        x->request_done = x->close = true;
+        x->request_done = true;
         http_advance(hc);
         return;
     }

@@ -92,7 +92,8 @@ struct http_conn {
     size_t raw_bytes;      /* of the request so far, as of the last feed that ended inside it */
     err_t fail;            /* why a callback stopped the parser */
     const char *fail_text;
-    bool full; /* LIMIT_HTTP_PIPELINE reached: `held` waits */
+    bool full;      /* LIMIT_HTTP_PIPELINE reached: `held` waits */
+    bool eof_waits; /* the end of input comes behind `held` */
     bool resume_posted;
     bool closed; /* on_close was called; freed when the posted message has run */
     struct buf held;

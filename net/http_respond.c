@@ -116,19 +116,24 @@ static bool can_drop_rest(const struct http_exchange *x)
            (uint64_t)x->request.content_length - x->body_bytes <= LIMIT_HTTP_DROP_BYTES;
 }
 
+static bool must_close(const struct http_exchange *x)
+{
+    const struct http_conn *hc = x->hc;
+    if (!x->keep_alive || (!x->request_done && !can_drop_rest(x)))
+        return true;
+    /* Requests behind it that have been read are still answered. */
+    return x == hc->tail && hc->held.len == 0 &&
+           atomic_load_explicit(&hc->server->draining, memory_order_relaxed);
+}
+
 static void decide_close(struct http_exchange *x)
 {
-    struct http_conn *hc = x->hc;
-    x->close = !x->keep_alive;
-    if (!x->request_done && !can_drop_rest(x)) {
-        x->close = true;
-        x->request_done = true; /* it will not be read */
-    }
-    if (x == hc->tail && hc->held.len == 0 &&
-        atomic_load_explicit(&hc->server->draining, memory_order_relaxed))
-        x->close = true;
-    if (x->close && x == hc->tail)
-        hc->phase = HTTP_PHASE_OVER;
+    x->close = must_close(x);
+    if (!x->close)
+        return;
+    ASSERT(x == x->hc->tail);
+    x->hc->phase = HTTP_PHASE_OVER;
+    x->request_done = true; /* what is missing of it will not be read */
 }
 
 struct slice http_refusal(void)

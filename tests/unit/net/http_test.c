@@ -1,8 +1,11 @@
 /* The HTTP server over real sockets: what ordinary clients do. */
 #include "server.h"
 
+#include <stdio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "tests/test.h"
 
 static struct test_server server;
@@ -21,32 +24,543 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void expect_reply(int fd, int status, const char *body)
-{
-    int got = 0;
-    char *reply = client_reply(fd, &got);
-    assert_non_null(reply);
-    assert_int_equal(got, status);
-    if (body != NULL)
-        assert_string_equal(reply_body(reply), body);
-    free(reply);
-}
-
 static void a_connection_serves_request_after_request(void **state)
 {
     (void)state;
     int fd = client_open(&server);
     for (int i = 0; i < 100; i++) {
         client_send(fd, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello");
-        expect_reply(fd, 200, "hello");
+        client_expect(fd, 200, "hello");
     }
     close(fd);
+}
+
+static void replies_carry_length_date_and_correlation_id(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    client_send(fd, "GET /ok HTTP/1.1\r\nHost: t\r\n\r\n");
+    char *reply = client_reply(fd, NULL);
+    assert_non_null(strstr(reply, "\r\nContent-Type: application/json\r\n"));
+    assert_non_null(strstr(reply, "\r\nContent-Length: 11\r\n"));
+    assert_non_null(strstr(reply, "\r\nDate: "));
+    assert_non_null(strstr(reply, " GMT\r\n"));
+    assert_null(strstr(reply, "Connection:"));
+    const char *id = strstr(reply, "\r\nX-Correlation-ID: ") + 20;
+    size_t len = strcspn(id, "\r");
+    assert_int_equal(id[len - 9], '-');
+    assert_int_equal(strspn(id, "0123456789abcdefghijklmnopqrstuvwxyz"), len - 9);
+    assert_true(strspn(id + len - 8, "0123456789abcdef") >= 8);
+    free(reply);
+    close(fd);
+}
+
+static void the_correlation_id_of_the_client_is_used(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header;
+        const char *id;
+    } cases[] = {
+        {"X-Correlation-ID: abc-DEF_0123", "abc-DEF_0123"},
+        {"x-correlation-id: ab cd/ef\"gh", "abcdefgh"},
+        {"X-Request-ID: request-1", "request-1"},
+        {"X-Request-ID: request-1\r\nX-Correlation-ID: correlation-1", "correlation-1"},
+        {"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+         "4bf92f3577b34da6"},
+    };
+    int fd = client_open(&server);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char wanted[128];
+        client_printf(fd, "GET /ok HTTP/1.1\r\nHost: t\r\n%s\r\n\r\n", cases[i].header);
+        char *reply = client_reply(fd, NULL);
+        snprintf(wanted, sizeof(wanted), "\r\nX-Correlation-ID: %s\r\n", cases[i].id);
+        assert_non_null(strstr(reply, wanted));
+        free(reply);
+    }
+    close(fd);
+}
+
+static void a_correlation_id_too_short_is_replaced(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    client_send(fd, "GET /ok HTTP/1.1\r\nHost: t\r\nX-Correlation-ID: short\r\n\r\n");
+    char *reply = client_reply(fd, NULL);
+    assert_null(strstr(reply, "X-Correlation-ID: short"));
+    free(reply);
+    close(fd);
+}
+
+static void head_is_answered_without_a_body(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    int status = 0;
+    client_send(fd, "HEAD /ok HTTP/1.1\r\nHost: t\r\n\r\nGET /ok HTTP/1.1\r\nHost: t\r\n\r\n");
+    char *reply = client_head_reply(fd, &status);
+    assert_int_equal(status, 200);
+    assert_non_null(strstr(reply, "\r\nContent-Length: 11\r\n"));
+    free(reply);
+    client_expect(fd, 200, "{\"ok\":true}");
+    close(fd);
+}
+
+static void unknown_paths_and_methods_are_told_apart(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    client_send(fd, "GET /nothing HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(fd, 404, "Not found");
+    client_send(fd, "GET /okay HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(fd, 404, "Not found");
+    client_send(fd, "GET /ok/below HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(fd, 200, NULL);
+    client_send(fd, "PUT /ok HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nxyz");
+    int status = 0;
+    char *reply = client_reply(fd, &status);
+    assert_int_equal(status, 405);
+    assert_non_null(strstr(reply, "\r\nAllow: DELETE, GET, POST\r\n"));
+    assert_string_equal(reply_body(reply), "{\"error\":\"Method not allowed\"}");
+    free(reply);
+    close(fd);
+}
+
+static void absolute_targets_name_the_same_resource(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    client_send(fd, "GET http://example.com/ok?a=b HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(fd, 200, "{\"ok\":true}");
+    client_send(fd, "GET /nothing?x=/ok HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(fd, 404, NULL);
+    close(fd);
+}
+
+static void query_parameters_are_decoded(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    client_send(fd, "GET /query?a=1&name=x%20y%2B+z%zz&b= HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(fd, 200, "x y+ z%zz");
+    client_send(fd, "GET /query?b&n%61me=1&name=2 HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(fd, 200, "1");
+    client_send(fd, "GET /query? HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(fd, 200, "(none)");
+    client_send(fd, "GET /query?name HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(fd, 200, "");
+    close(fd);
+}
+
+static void a_proxy_on_this_machine_names_the_client(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    client_send(fd, "GET /client HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(fd, 200, "127.0.0.1");
+    client_send(fd,
+                "GET /client HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 9.8.7.6 , 1.1.1.1\r\n\r\n");
+    client_expect(fd, 200, "9.8.7.6");
+    close(fd);
+}
+
+static void http_1_0_connections_close_unless_kept_alive(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    client_send(fd, "GET /ok HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    char *reply = client_reply(fd, NULL);
+    assert_non_null(strstr(reply, "\r\nConnection: keep-alive\r\n"));
+    free(reply);
+    client_send(fd, "GET /ok HTTP/1.0\r\n\r\nGET /ok HTTP/1.0\r\n\r\n");
+    reply = client_reply(fd, NULL);
+    assert_non_null(strstr(reply, "\r\nConnection: close\r\n"));
+    free(reply);
+    assert_null(client_reply(fd, NULL));
+    close(fd);
+}
+
+static void connection_close_is_honoured(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    client_send(fd, "GET /ok HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    char *reply = client_reply(fd, NULL);
+    assert_non_null(strstr(reply, "\r\nConnection: close\r\n"));
+    free(reply);
+    assert_null(client_reply(fd, NULL));
+    close(fd);
+}
+
+static void an_upgrade_is_not_taken(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    for (int i = 0; i < 2; i++) {
+        client_send(fd,
+                    "GET /ok HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                    "\r\n");
+        client_expect(fd, 200, "{\"ok\":true}");
+    }
+    close(fd);
+}
+
+/* ---- bodies ---- */
+
+static void chunked_bodies_and_trailers_are_read(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    for (int i = 0; i < 2; i++) {
+        client_send(fd, "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+                        "5\r\nhello\r\n6;name=value\r\n world\r\n0\r\nX-Trailer: 1\r\n\r\n");
+        client_expect(fd, 200, "hello world");
+    }
+    close(fd);
+}
+
+static void a_body_of_megabytes_arrives_whole(void **state)
+{
+    (void)state;
+    size_t len = MIB(3) + 17;
+    char *body = xmalloc(len + 1);
+    for (size_t i = 0; i < len; i++)
+        body[i] = (char)('a' + i % 23);
+    body[len] = '\0';
+    int fd = client_open(&server);
+    client_printf(fd, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: %zu\r\n\r\n", len);
+    client_send_bytes(fd, body, len);
+    client_expect(fd, 200, body);
+    free(body);
+    close(fd);
+}
+
+static void one_hundred_continue_is_sent_when_asked_for(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    int status = 0;
+    client_send(fd, "POST /echo HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\n"
+                    "Content-Length: 5\r\n\r\n");
+    char *reply = client_reply(fd, &status);
+    assert_int_equal(status, 100);
+    free(reply);
+    client_send(fd, "hello");
+    client_expect(fd, 200, "hello");
+    close(fd);
+}
+
+static void one_hundred_continue_waits_for_its_turn(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    unsigned held = server.held_count;
+    client_send(fd, "GET /hold?id=7 HTTP/1.1\r\nHost: t\r\n\r\n"
+                    "POST /echo HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\n"
+                    "Content-Length: 2\r\n\r\n");
+    server_wait_held(&server, held + 1);
+    server_release(&server, 7);
+    client_expect(fd, 200, "held 7");
+    client_expect(fd, 100, NULL);
+    client_send(fd, "ok");
+    client_expect(fd, 200, "ok");
+    close(fd);
+}
+
+static void a_refusal_replaces_one_hundred_continue(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    client_send(fd, "POST /refuse HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\n"
+                    "Content-Length: 5\r\n\r\n");
+    client_expect(fd, 401, NULL);
+    assert_null(client_reply(fd, NULL));
+    close(fd);
+}
+
+static void other_expectations_fail(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    client_send(fd,
+                "POST /echo HTTP/1.1\r\nHost: t\r\nExpect: the-best\r\nContent-Length: 0\r\n\r\n");
+    client_expect(fd, 417, NULL);
+    close(fd);
+}
+
+static void a_refused_body_is_dropped_and_the_connection_lives(void **state)
+{
+    (void)state;
+    size_t len = KIB(512);
+    char *body = xmalloc(len);
+    memset(body, 'x', len);
+    int fd = client_open(&server);
+    for (int i = 0; i < 3; i++) {
+        client_printf(fd, "POST /refuse HTTP/1.1\r\nHost: t\r\nContent-Length: %zu\r\n\r\n", len);
+        client_send_bytes(fd, body, len);
+        client_expect(fd, 401, "{\"error\":\"Authorization required\",\"code\":\"AUTH_REQUIRED\"}");
+    }
+    client_send(fd, "GET /ok HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(fd, 200, NULL);
+    free(body);
+    close(fd);
+}
+
+static void a_refused_body_too_long_to_drop_ends_the_connection(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    client_printf(fd, "POST /refuse HTTP/1.1\r\nHost: t\r\nContent-Length: %zu\r\n\r\n",
+                  LIMIT_HTTP_DROP_BYTES + 1);
+    int status = 0;
+    char *reply = client_reply(fd, &status);
+    assert_int_equal(status, 401);
+    assert_non_null(strstr(reply, "\r\nConnection: close\r\n"));
+    free(reply);
+    assert_null(client_reply(fd, NULL));
+    close(fd);
+}
+
+/* The client writes all of it before it reads: the reply must survive what arrives unread. */
+static void a_refusal_reaches_a_client_that_is_still_sending(void **state)
+{
+    (void)state;
+    char *piece = xmalloc(KIB(64));
+    memset(piece, 'x', KIB(64));
+    int fd = client_open(&server);
+    client_printf(fd, "POST /refuse HTTP/1.1\r\nHost: t\r\nContent-Length: %zu\r\n\r\n", MIB(4));
+    for (size_t sent = 0; sent < MIB(4); sent += KIB(64))
+        client_send_bytes(fd, piece, KIB(64));
+    client_expect(fd, 401, NULL);
+    free(piece);
+    close(fd);
+}
+
+static void chunks_without_end_after_a_refusal_end_the_connection(void **state)
+{
+    (void)state;
+    char *chunk = xmalloc(KIB(16) + 64);
+    int head = snprintf(chunk, 64, "4000\r\n");
+    memset(chunk + head, 'x', KIB(16));
+    memcpy(chunk + head + KIB(16), "\r\n", 2);
+    int fd = client_open(&server);
+    client_send(fd, "POST /refuse HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n");
+    size_t sent = 0;
+    while (send(fd, chunk, (size_t)head + KIB(16) + 2, MSG_NOSIGNAL) > 0)
+        sent += KIB(16);
+    assert_in_range(sent, LIMIT_HTTP_DROP_BYTES, MIB(64));
+    free(chunk);
+    close(fd);
+}
+
+/* ---- pipelining ---- */
+
+static void pipelined_replies_keep_the_order_of_their_requests(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    unsigned held = server.held_count;
+    for (unsigned id = 0; id < 8; id++)
+        client_printf(fd, "GET /hold?id=%u HTTP/1.1\r\nHost: t\r\n\r\n", id);
+    client_send(fd, "GET /ok HTTP/1.1\r\nHost: t\r\n\r\n");
+    server_wait_held(&server, held + 8);
+    static const unsigned order[] = {3, 7, 1, 0, 6, 5, 4, 2};
+    for (size_t i = 0; i < ARRAY_LEN(order); i++)
+        server_release(&server, order[i]);
+    for (unsigned id = 0; id < 8; id++) {
+        char body[16];
+        snprintf(body, sizeof(body), "held %u", id);
+        client_expect(fd, 200, body);
+    }
+    client_expect(fd, 200, "{\"ok\":true}");
+    close(fd);
+}
+
+static void more_requests_than_may_wait_are_read_when_replies_leave(void **state)
+{
+    (void)state;
+    enum { COUNT = 3 * LIMIT_HTTP_PIPELINE };
+    int fd = client_open(&server);
+    unsigned held = server.held_count;
+    for (unsigned id = 0; id < COUNT; id++)
+        client_printf(fd, "GET /hold?id=%u HTTP/1.1\r\nHost: t\r\n\r\n", id);
+    server_wait_held(&server, held + LIMIT_HTTP_PIPELINE);
+    for (unsigned id = 0; id < COUNT; id++) {
+        char body[16];
+        server_wait_held(&server, held + id + 1);
+        assert_true(server.held_count <= held + id + LIMIT_HTTP_PIPELINE);
+        server_release(&server, id);
+        snprintf(body, sizeof(body), "held %u", id);
+        client_expect(fd, 200, body);
+    }
+    close(fd);
+}
+
+static void thousands_of_pipelined_requests_in_one_write(void **state)
+{
+    (void)state;
+    static const char request[] = "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc";
+    struct buf all = BUF_INIT;
+    for (int i = 0; i < 2000; i++)
+        buf_append(&all, request, sizeof(request) - 1);
+    int fd = client_open(&server);
+    client_send_bytes(fd, all.data, all.len);
+    for (int i = 0; i < 2000; i++)
+        client_expect(fd, 200, "abc");
+    buf_release(&all);
+    close(fd);
+}
+
+/* ---- going away ---- */
+
+static void a_client_that_resets_aborts_what_is_pending(void **state)
+{
+    (void)state;
+    unsigned aborts = server.aborts;
+    unsigned held = server.held_count;
+    int fd = client_open(&server);
+    client_send(fd, "GET /hold?id=1 HTTP/1.1\r\nHost: t\r\n\r\n"
+                    "GET /hold?id=2 HTTP/1.1\r\nHost: t\r\n\r\n");
+    server_wait_held(&server, held + 2);
+    client_reset(fd);
+    server_wait_aborts(&server, aborts + 2);
+}
+
+static void a_request_broken_off_in_its_body_is_aborted(void **state)
+{
+    (void)state;
+    unsigned aborts = server.aborts;
+    int fd = client_open(&server);
+    client_send(fd, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc");
+    close(fd);
+    server_wait_aborts(&server, aborts + 1);
+}
+
+static void a_half_closed_client_gets_the_replies_to_what_it_sent(void **state)
+{
+    (void)state;
+    unsigned held = server.held_count;
+    int fd = client_open(&server);
+    client_send(fd,
+                "GET /hold?id=9 HTTP/1.1\r\nHost: t\r\n\r\nGET /ok HTTP/1.1\r\nHost: t\r\n\r\n");
+    shutdown(fd, SHUT_WR);
+    server_wait_held(&server, held + 1);
+    server_release(&server, 9);
+    client_expect(fd, 200, "held 9");
+    client_expect(fd, 200, "{\"ok\":true}");
+    assert_null(client_reply(fd, NULL));
+    close(fd);
+}
+
+static void the_end_of_input_aborts_routes_that_wait_long(void **state)
+{
+    (void)state;
+    unsigned aborts = server.aborts;
+    unsigned held = server.held_count;
+    int fd = client_open(&server);
+    client_send(fd, "GET /hang?id=3 HTTP/1.1\r\nHost: t\r\n\r\n");
+    server_wait_held(&server, held + 1);
+    close(fd);
+    server_wait_aborts(&server, aborts + 1);
+}
+
+static void a_request_split_at_every_byte_gives_the_same_reply(void **state)
+{
+    (void)state;
+    static const char request[] =
+        "POST /echo?x=1 HTTP/1.1\r\nHost: t\r\nX-Empty:\r\nX-A:  b \r\n"
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+    int fd = client_open(&server);
+    for (size_t at = 1; at < sizeof(request) - 1; at++) {
+        client_send_bytes(fd, request, at);
+        client_send_bytes(fd, request + at, sizeof(request) - 1 - at);
+        client_expect(fd, 200, "abcde");
+    }
+    for (size_t at = 0; at < sizeof(request) - 1; at++)
+        client_send_bytes(fd, request + at, 1);
+    client_expect(fd, 200, "abcde");
+    close(fd);
+}
+
+static void draining_closes_idle_connections_and_marks_replies(void **state)
+{
+    (void)state;
+    struct test_server own;
+    server_start(&own, NULL);
+    int idle = client_open(&own);
+    client_send(idle, "GET /ok HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_expect(idle, 200, NULL);
+    int busy = client_open(&own);
+    client_send(busy, "GET /hold?id=1 HTTP/1.1\r\nHost: t\r\n\r\n");
+    server_wait_held(&own, 1);
+    listener_stop(own.listener);
+    http_server_drain(own.http);
+    assert_null(client_reply(idle, NULL));
+    server_release(&own, 1);
+    char *reply = client_reply(busy, NULL);
+    assert_non_null(strstr(reply, "\r\nConnection: close\r\n"));
+    free(reply);
+    assert_null(client_reply(busy, NULL));
+    close(idle);
+    close(busy);
+    server_stop(&own);
+}
+
+static void stopping_aborts_what_is_pending(void **state)
+{
+    (void)state;
+    struct test_server own;
+    server_start(&own, &(struct test_server_options){.reactors = 2});
+    int fds[8];
+    for (unsigned i = 0; i < 8; i++) {
+        fds[i] = client_open(&own);
+        client_printf(fds[i], "GET /hold?id=%u HTTP/1.1\r\nHost: t\r\n\r\n", i);
+    }
+    server_wait_held(&own, 8);
+    assert_int_equal(listener_connections(own.listener), 8);
+    server_stop(&own);
+    assert_int_equal(own.aborts, 8);
+    for (unsigned i = 0; i < 8; i++) {
+        assert_null(client_reply(fds[i], NULL));
+        close(fds[i]);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_connection_serves_request_after_request),
+        cmocka_unit_test(replies_carry_length_date_and_correlation_id),
+        cmocka_unit_test(the_correlation_id_of_the_client_is_used),
+        cmocka_unit_test(a_correlation_id_too_short_is_replaced),
+        cmocka_unit_test(head_is_answered_without_a_body),
+        cmocka_unit_test(unknown_paths_and_methods_are_told_apart),
+        cmocka_unit_test(absolute_targets_name_the_same_resource),
+        cmocka_unit_test(query_parameters_are_decoded),
+        cmocka_unit_test(a_proxy_on_this_machine_names_the_client),
+        cmocka_unit_test(http_1_0_connections_close_unless_kept_alive),
+        cmocka_unit_test(connection_close_is_honoured),
+        cmocka_unit_test(an_upgrade_is_not_taken),
+        cmocka_unit_test(chunked_bodies_and_trailers_are_read),
+        cmocka_unit_test(a_body_of_megabytes_arrives_whole),
+        cmocka_unit_test(one_hundred_continue_is_sent_when_asked_for),
+        cmocka_unit_test(one_hundred_continue_waits_for_its_turn),
+        cmocka_unit_test(a_refusal_replaces_one_hundred_continue),
+        cmocka_unit_test(other_expectations_fail),
+        cmocka_unit_test(a_refused_body_is_dropped_and_the_connection_lives),
+        cmocka_unit_test(a_refused_body_too_long_to_drop_ends_the_connection),
+        cmocka_unit_test(a_refusal_reaches_a_client_that_is_still_sending),
+        cmocka_unit_test(chunks_without_end_after_a_refusal_end_the_connection),
+        cmocka_unit_test(pipelined_replies_keep_the_order_of_their_requests),
+        cmocka_unit_test(more_requests_than_may_wait_are_read_when_replies_leave),
+        cmocka_unit_test(thousands_of_pipelined_requests_in_one_write),
+        cmocka_unit_test(a_client_that_resets_aborts_what_is_pending),
+        cmocka_unit_test(a_request_broken_off_in_its_body_is_aborted),
+        cmocka_unit_test(a_half_closed_client_gets_the_replies_to_what_it_sent),
+        cmocka_unit_test(the_end_of_input_aborts_routes_that_wait_long),
+        cmocka_unit_test(a_request_split_at_every_byte_gives_the_same_reply),
+        cmocka_unit_test(draining_closes_idle_connections_and_marks_replies),
+        cmocka_unit_test(stopping_aborts_what_is_pending),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("http", tests, set_up, tear_down);
 }

@@ -171,6 +171,17 @@ static void client_end(struct http_exchange *x)
 
 static const struct http_handler client = {.on_end = client_end};
 
+static void query_end(struct http_exchange *x)
+{
+    struct slice name =
+        http_request_query(http_exchange_request(x), http_exchange_arena(x), "name");
+    if (name.data == NULL)
+        name = SLICE("(none)");
+    http_respond(x, 200, "text/plain", name.data, name.len);
+}
+
+static const struct http_handler query = {.on_end = query_end};
+
 static void big_end(struct http_exchange *x)
 {
     size_t len = MIB(32);
@@ -190,6 +201,7 @@ static struct http_route routes[] = {
     {"GET, POST", "/ok", HTTP_MATCH_PREFIX, &ok, NULL},
     {"DELETE", "/ok", HTTP_MATCH_PREFIX, &ok, NULL},
     {"GET", "/client", HTTP_MATCH_EXACT, &client, NULL},
+    {"GET", "/query", HTTP_MATCH_EXACT, &query, NULL},
     {"GET", "/big", HTTP_MATCH_EXACT, &big, NULL},
 };
 
@@ -271,6 +283,35 @@ void client_send_bytes(int fd, const void *data, size_t len)
 void client_send(int fd, const char *text)
 {
     client_send_bytes(fd, text, strlen(text));
+}
+
+void client_printf(int fd, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    int len = vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    assert_true(len > 0 && (size_t)len < sizeof(text));
+    client_send_bytes(fd, text, (size_t)len);
+}
+
+void client_reset(int fd)
+{
+    struct linger now = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    close(fd);
+}
+
+void client_expect(int fd, int status, const char *body)
+{
+    int got = 0;
+    char *reply = client_reply(fd, &got);
+    assert_non_null(reply);
+    assert_int_equal(got, status);
+    if (body != NULL)
+        assert_string_equal(reply_body(reply), body);
+    free(reply);
 }
 
 static char *take_text(struct buf *b)

@@ -3,9 +3,10 @@
  * client.
  *
  * Routes: POST /echo answers with the body it got (and its pieces' count in X-Pieces); GET /hold
- * answers when the test calls server_release with its ?id=; GET /hang is only ever aborted; POST
- * /refuse answers 401 before the body; GET /big sends 32 MiB; /ok answers at once; GET /client
- * tells who asks.
+ * answers when the
+ * test calls server_release with its ?id=; GET /query tells its parameter `name`; GET /hang is only
+ * ever aborted; POST /refuse answers 401 before the body; GET /big sends 32 MiB; /ok answers at
+ * once; GET /client tells who asks.
  */
 #ifndef TESTS_UNIT_NET_SERVER_H
 #define TESTS_UNIT_NET_SERVER_H
@@ -52,6 +53,11 @@ void server_release(struct test_server *s, unsigned id);
 int client_open(const struct test_server *s);
 void client_send(int fd, const char *text);
 void client_send_bytes(int fd, const void *data, size_t len);
+void client_printf(int fd, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/** Reads one reply and compares; body NULL: any. */
+void client_expect(int fd, int status, const char *body);
+/** Closes with a reset. */
+void client_reset(int fd);
 /** Reads one reply with its body (Content-Length). Returns malloc'd text of head and body, NULL at
  * end of file. *ret_status (may be NULL) gets the status. */
 char *client_reply(int fd, int *ret_status);
