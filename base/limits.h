@@ -29,7 +29,11 @@
 #define LIMIT_HTTP_PIPELINE 64          /* requests of one connection that wait for their replies */
 #define LIMIT_HTTP_URI KIB(8)
 #define LIMIT_HTTP_DROP_BYTES MIB(1)    /* of a refused body, read so that the connection stays usable */
-#define LIMIT_KAFKA_REQUEST_BYTES MIB(100)
+#define LIMIT_KAFKA_REQUEST_BYTES MIB(100)     /* a Produce request */
+#define LIMIT_KAFKA_SMALL_REQUEST_BYTES MIB(4) /* any other request */
+#define LIMIT_KAFKA_REQUEST_ITEMS 50000        /* topics and partitions named by one request */
+#define LIMIT_KAFKA_BUFFERED_BYTES MIB(512)    /* incomplete requests of all connections */
+#define LIMIT_KAFKA_PIPELINE 256               /* requests of one connection in work */
 #define LIMIT_KAFKA_FETCH_BYTES MIB(64)
 
 #endif
