@@ -6,6 +6,8 @@
 
 #include "cli/options.h"
 
+extern const struct cli_command command_ingest;
 extern const struct cli_command command_serve;
+extern const struct cli_command command_status;
 
 #endif

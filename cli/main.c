@@ -10,6 +10,8 @@
 
 static const struct cli_command *const commands[] = {
     &command_serve,
+    &command_ingest,
+    &command_status,
 };
 
 static int print_help(void)

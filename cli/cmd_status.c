@@ -1,0 +1,143 @@
+/*
+ * cli/cmd_status.c: spillway status: what /health and /admin/status of a running server say.
+ */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/remote.h"
+
+static const struct cli_option options[] = {
+    REMOTE_OPTIONS,
+    {"json", 'j', NULL, "Print both replies as one JSON object"},
+};
+
+static const char *text_of(json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "-";
+}
+
+static long long number_of(json_t *object, const char *name)
+{
+    return (long long)json_integer_value(json_object_get(object, name));
+}
+
+/** GET `path` as JSON. NULL after a message. */
+static json_t *get_json(struct http_client *client, const char *token, const char *path,
+                        int *ret_status)
+{
+    const struct http_client_request request = {.method = "GET", .path = path, .token = token};
+    struct http_client_reply reply;
+    err_t err = http_client_send(client, &request, &reply);
+    if (err != OK) {
+        fprintf(stderr, "spillway status: %s\n", err_text(err));
+        return NULL;
+    }
+    json_t *root = json_loadb(reply.body.data, reply.body.len, 0, NULL);
+    buf_release(&reply.body);
+    *ret_status = reply.status;
+    if (!json_is_object(root)) {
+        fprintf(stderr, "spillway status: %s answered %d to %s without a JSON object\n",
+                http_client_address(client), reply.status, path);
+        json_decref(root);
+        return NULL;
+    }
+    return root;
+}
+
+static void print_listener(json_t *status, const char *name)
+{
+    json_t *l = json_object_get(status, name);
+    if (json_is_object(l))
+        printf("%-8s %s, %lld connections\n", name, text_of(l, "address"),
+               number_of(l, "connections"));
+    else
+        printf("%-8s off\n", name);
+}
+
+static void print_shards(json_t *status)
+{
+    size_t i;
+    json_t *shard;
+    printf("\n%-32s %5s  %-9s %12s %14s %14s %8s\n", "STREAM", "SHARD", "STATUS", "FIRST", "NEXT",
+           "BYTES", "PENDING");
+    json_array_foreach(json_object_get(status, "shards"), i, shard)
+    {
+        printf("%-32s %5lld  %-9s %12lld %14lld %14lld %8lld\n", text_of(shard, "stream"),
+               number_of(shard, "shard"), text_of(shard, "status"), number_of(shard, "logStart"),
+               number_of(shard, "highWatermark"), number_of(shard, "sizeBytes"),
+               number_of(shard, "pendingBatches"));
+        const char *reason = text_of(shard, "reason");
+        if (*reason != '\0' && *reason != '-')
+            printf("    %s\n", reason);
+        if (number_of(shard, "cutValidBytes") > 0)
+            printf("    recovery cut %lld bytes that hold valid batches; see the .cut file beside "
+                   "the segment\n",
+                   number_of(shard, "cutValidBytes"));
+    }
+}
+
+static void print_status(json_t *health, json_t *status)
+{
+    printf("status   %s (%s, env %s)\n", text_of(health, "status"), text_of(health, "version"),
+           text_of(health, "env"));
+    printf("data     %s\n", text_of(status, "dataDir"));
+    printf("uptime   %lld s, pid %lld\n", number_of(status, "uptimeSeconds"),
+           number_of(status, "pid"));
+    print_listener(status, "http");
+    print_listener(status, "kafka");
+    print_shards(status);
+}
+
+static int report(const struct cli_args *args, json_t *health, int health_status, json_t *status,
+                  int status_status)
+{
+    if (status_status != 200) {
+        fprintf(stderr, "spillway status: the server answered %d: %s\n", status_status,
+                text_of(status, "error"));
+        return EXIT_FAILED;
+    }
+    if (options_has(args, "json")) {
+        json_t *both = json_pack("{sOsO}", "health", health, "status", status);
+        json_dumpf(both, stdout, JSON_COMPACT);
+        printf("\n");
+        json_decref(both);
+    } else {
+        print_status(health, status);
+    }
+    return health_status == 200 ? EXIT_OK : EXIT_FAILED;
+}
+
+static int run(const struct cli_args *args)
+{
+    CLEANUP(http_client_free_ptr) struct http_client *client = NULL;
+    const char *token;
+    int rc = remote_open(args, &client, &token);
+    if (rc != EXIT_OK)
+        return rc;
+    int health_status = 0;
+    int status_status = 0;
+    json_t *health = get_json(client, NULL, "/health", &health_status);
+    json_t *status =
+        health == NULL ? NULL : get_json(client, token, "/admin/status", &status_status);
+    rc = EXIT_FAILED;
+    if (status != NULL)
+        rc = report(args, health, health_status, status, status_status);
+    json_decref(health);
+    json_decref(status);
+    return rc;
+}
+
+const struct cli_command command_status = {
+    .name = "status",
+    .usage = "status [OPTIONS]",
+    .summary = "Show a running server's health, listeners and shards",
+    .about = "Exits 1 when the server cannot be reached or a shard takes no events. Needs the\n"
+             "admin's token where one is set.\n" REMOTE_ABOUT,
+    .options = options,
+    .option_count = ARRAY_LEN(options),
+    .example = "  spillway status --server http://127.0.0.1:8080 --json\n",
+    .run = run,
+};
