@@ -8,76 +8,8 @@
 #include "base/limits.h"
 #include "base/logger.h"
 #include "base/metrics.h"
+#include "log/listing.h"
 #include "log/shard.h"
-
-/* What the directory holds. */
-struct listing {
-    int64_t *logs, *indexes, *states;
-    size_t log_count, index_count, state_count;
-    struct buf rubbish; /* names to remove, NUL-terminated */
-};
-
-static void push_base(int64_t **list, size_t *count, int64_t base)
-{
-    *list = xrealloc(*list, (*count + 1) * sizeof(**list));
-    (*list)[(*count)++] = base;
-}
-
-static bool has_suffix(const char *name, const char *suffix)
-{
-    size_t n = strlen(name), k = strlen(suffix);
-    return n >= k && strcmp(name + n - k, suffix) == 0;
-}
-
-static err_t listing_fn(void *arg, const char *name)
-{
-    struct listing *l = arg;
-    if (has_suffix(name, ".tmp") || strcmp(name, "next.prepared") == 0) {
-        buf_append(&l->rubbish, name, strlen(name) + 1);
-        return OK;
-    }
-    char *end;
-    long long base = strtoll(name, &end, 10);
-    if (end - name != 20 || base < 0)
-        return OK; /* recovery-point, .cut, and what others put here */
-    if (strcmp(end, ".log") == 0)
-        push_base(&l->logs, &l->log_count, base);
-    else if (strcmp(end, ".index") == 0)
-        push_base(&l->indexes, &l->index_count, base);
-    else if (strcmp(end, ".state") == 0)
-        push_base(&l->states, &l->state_count, base);
-    return OK;
-}
-
-static int compare_bases(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static void listing_release(struct listing *l)
-{
-    free(l->logs);
-    free(l->indexes);
-    free(l->states);
-    buf_release(&l->rubbish);
-}
-
-static err_t listing_read(struct io *io, const char *dir, struct listing *l)
-{
-    TRY(io_list(io, dir, listing_fn, l));
-    if (l->log_count > 0)
-        qsort(l->logs, l->log_count, sizeof(int64_t), compare_bases);
-    if (l->index_count > 0)
-        qsort(l->indexes, l->index_count, sizeof(int64_t), compare_bases);
-    if (l->state_count > 0)
-        qsort(l->states, l->state_count, sizeof(int64_t), compare_bases);
-    for (size_t at = 0; at < l->rubbish.len; at += strlen(l->rubbish.data + at) + 1) {
-        CLEANUP(xfree_ptr) char *path = xasprintf("%s/%s", dir, l->rubbish.data + at);
-        TRY(io_unlink(io, path));
-    }
-    return OK;
-}
 
 err_t shard_create_files(struct io *io, const char *dir)
 {
@@ -106,18 +38,13 @@ static err_t seal_leftover(struct shard *sh, struct segment *s, int64_t next_bas
     return segment_seal(s);
 }
 
-static bool contains(const int64_t *list, size_t count, int64_t base)
-{
-    return count > 0 && bsearch(&base, list, count, sizeof(*list), compare_bases) != NULL;
-}
-
 /** Makes the segments before the active one. */
 static err_t add_sealed(struct shard *sh, const struct listing *l, size_t until)
 {
     for (size_t i = 0; i < until; i++) {
         int64_t next = l->logs[i + 1];
         struct segment *s;
-        if (contains(l->indexes, l->index_count, l->logs[i])) {
+        if (listing_has(l->indexes, l->index_count, l->logs[i])) {
             s = segment_new_sealed(sh->log->options.io, sh->dir, l->logs[i], next);
         } else {
             s = segment_new_active(sh->log->options.io, sh->dir, l->logs[i], NULL);
@@ -191,12 +118,13 @@ static err_t open_in(struct shard *sh, struct listing *l)
     if (err == OK)
         err = listing_read(io, sh->dir, l);
     TRY(err);
+    TRY(listing_remove_rubbish(io, sh->dir, l));
     err_t point_err = recovery_point_read(io, sh->dir, &point);
     if (point_err != OK && point_err != ERR_NOT_FOUND && point_err != ERR_CORRUPT)
         return point_err;
     if (l->log_count == 0) {
         if (point_err == OK && point.next_offset > 0) {
-            push_base(&l->logs, &l->log_count, point.next_offset);
+            listing_push(&l->logs, &l->log_count, point.next_offset);
             shard_set_status(sh, SHARD_READ_ONLY, "all segments of this shard are missing");
             atomic_store(&sh->log_start, point.next_offset);
             atomic_store(&sh->high_watermark, point.next_offset);
@@ -204,7 +132,7 @@ static err_t open_in(struct shard *sh, struct listing *l)
         }
         TRY(shard_create_files(io, sh->dir));
         TRY(io_sync_dir(io, sh->stream->dir));
-        push_base(&l->logs, &l->log_count, 0);
+        listing_push(&l->logs, &l->log_count, 0);
     }
     struct recovery_result found;
     TRY(recovery_run(log, sh->dir, l->logs, l->log_count, point_err == OK ? &point : NULL, &found));
