@@ -84,9 +84,9 @@ def test_bad_settings(run, tmp_path, flags, says):
 def test_a_bad_line_in_the_file_is_named(run, tmp_path):
     conf = tmp_path / "c.conf"
     conf.write_text("[http]\nlisten = 127.0.0.1:0\nlissten = x\n")
-    assert ":3" in refused(run, "--data", tmp_path / "d", "--config", conf, says="lissten")
+    assert ":3" in refused(run, "--data", tmp_path / "d", "--config", conf, status=2, says="lissten")
     conf.write_text("[storage]\nsync = sometimes\n")
-    assert "always" in refused(run, "--data", tmp_path / "d", "--config", conf, says=":2")
+    assert "always" in refused(run, "--data", tmp_path / "d", "--config", conf, status=2, says=":2")
 
 
 @pytest.mark.short
