@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "server/config.h"
+#include "server/server.h"
 
 static const struct cli_option options[] = {
     {"data", 'd', "DIR", "Data directory (data.dir)"},
@@ -73,6 +74,15 @@ static int print_config(const struct config *c, bool markdown)
     return EXIT_OK;
 }
 
+static int serve(const struct config *c)
+{
+    err_t err = server_run(c);
+    if (err == OK)
+        return EXIT_OK;
+    fprintf(stderr, "spillway serve: %s\n", err_text(err));
+    return err == ERR_INVALID_CONFIG ? EXIT_USAGE : EXIT_FAILED;
+}
+
 static int serve_with(const struct cli_args *args, const struct flag_list *list)
 {
     const struct config_sources sources = {
@@ -88,7 +98,8 @@ static int serve_with(const struct cli_args *args, const struct flag_list *list)
         fprintf(stderr, "spillway serve: %s\n", err_text(err));
         return EXIT_USAGE;
     }
-    int status = print_config(&c, options_has(args, "markdown"));
+    int status = options_has(args, "print-config") ? print_config(&c, options_has(args, "markdown"))
+                                                   : serve(&c);
     config_release(&c);
     return status;
 }

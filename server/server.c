@@ -18,6 +18,7 @@
 #include "base/logger.h"
 #include "base/worker.h"
 #include "catalog/catalog.h"
+#include "kafka/kafka.h"
 #include "log/log.h"
 #include "net/http.h"
 #include "net/reactor.h"
@@ -34,6 +35,7 @@
 #define DRAIN_STEP_MS 10
 #define OPEN_FILES_WANTED 65536
 #define OUTPUT_BYTES_MAX MIB(8)
+#define HOST_NAME_BYTES 256
 #define DEFAULT_STREAM "events"
 #define ROUTES_MAX 32
 
@@ -50,6 +52,7 @@ struct server {
     struct http_route routes[ROUTES_MAX];
     size_t route_count;
     struct http_server *http;
+    struct kafka_door *kafka;
     struct listener *http_listener;
     struct listener *kafka_listener;
     struct ops ops;
@@ -135,6 +138,43 @@ static err_t open_http(struct server *s)
     return OK;
 }
 
+/** What clients are told: as set, else the listener's address; a wildcard address says nothing to
+ * them, so the host's name stands in for it. */
+static err_t advertise(struct server *s)
+{
+    const char *address = listener_address(s->kafka_listener);
+    if (*s->config->kafka_advertise != '\0')
+        return OK;
+    if (strncmp(address, "0.0.0.0:", 8) != 0 && strncmp(address, "[::]:", 5) != 0)
+        return kafka_door_set_advertise(s->kafka, address);
+    char host[HOST_NAME_BYTES] = "";
+    (void)gethostname(host, sizeof(host) - 1);
+    CLEANUP(xfree_ptr) char *named = xasprintf("%s%s", host, strrchr(address, ':'));
+    LOG_WARN("kafka_advertise_guessed", F("advertise", named),
+             F("next", "set kafka.advertise where clients know another name"));
+    return kafka_door_set_advertise(s->kafka, named);
+}
+
+static err_t open_kafka(struct server *s)
+{
+    const struct config *c = s->config;
+    const struct kafka_options options = {
+        .log = s->log,
+        .writer = s->writer,
+        .workers = s->workers,
+        .clock = clock_real(),
+        .cluster_id = catalog_cluster_id(s->catalog),
+        .advertise = *c->kafka_advertise != '\0' ? c->kafka_advertise : NULL,
+        .auto_create_topics = c->kafka_auto_create_topics,
+        .default_partitions = (unsigned)c->kafka_default_partitions,
+    };
+    TRY(kafka_door_new(&options, &s->kafka));
+    TRY(listen_on(s, c->kafka_listen, &kafka_conn_ops, s->kafka, (struct slice){0},
+                  &s->kafka_listener));
+    s->ops.kafka = s->kafka_listener;
+    return advertise(s);
+}
+
 static unsigned core_count(void)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -153,6 +193,8 @@ static err_t open_doors(struct server *s)
         .cluster_id = catalog_cluster_id(s->catalog),
         .started_us = clock_wall_us(clock_real()),
     };
+    if (!config_listener_off(c->kafka_listen))
+        TRY(open_kafka(s));
     if (!config_listener_off(c->http_listen))
         TRY(open_http(s));
     return OK;
@@ -195,6 +237,8 @@ static void close_doors(struct server *s)
             listener_stop(listeners[i]);
     if (s->http != NULL)
         http_server_drain(s->http);
+    if (s->kafka != NULL)
+        kafka_door_drain(s->kafka);
     for (int ms = 0; ms < DRAIN_MS && open_connections(s) > 0; ms += DRAIN_STEP_MS)
         pause_ms(DRAIN_STEP_MS);
     if (open_connections(s) > 0)
@@ -218,6 +262,7 @@ static void stop(struct server *s)
         listener_free(s->kafka_listener);
     if (s->http != NULL)
         http_server_free(s->http);
+    kafka_door_free(s->kafka);
     if (s->log != NULL)
         log_close(s->log);
     if (s->writer != NULL)
