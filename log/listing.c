@@ -24,6 +24,8 @@ static err_t listing_fn(void *arg, const char *name)
     }
     if (has_suffix(name, ".cut"))
         l->cut_count++;
+    if (has_suffix(name, "." LISTING_VALID_CUT))
+        l->valid_cut_count++;
     char *end;
     long long base = strtoll(name, &end, 10);
     if (end - name != 20 || base < 0)

@@ -94,8 +94,9 @@ int64_t shard_log_start(const struct shard *sh);
 int64_t shard_high_watermark(const struct shard *sh);
 uint64_t shard_size_bytes(struct shard *sh);
 unsigned shard_segment_count(struct shard *sh);
-/** Bytes that recovery cut and that hold valid batches, for /health; 0 normally. */
-uint64_t shard_cut_valid_bytes(const struct shard *sh);
+/** Torn groups that starts have cut and that hold whole (never acknowledged) batches, for /health;
+ * 0 normally. */
+unsigned shard_valid_cuts(const struct shard *sh);
 
 /** Kept for the writer; NULL at first. Any thread; the setter sees to it that only one sets. */
 void shard_set_user(struct shard *sh, void *user);

@@ -22,6 +22,7 @@
 #include "base/limits.h"
 #include "base/logger.h"
 #include "base/metrics.h"
+#include "log/listing.h"
 #include "log/shard.h"
 
 #define SCAN_BUFFER_BYTES MIB(1)
@@ -135,7 +136,8 @@ static err_t keep_cut(struct log *log, struct scan *sc, const struct tail *tail,
     struct io *io = log->options.io;
     CLEANUP(xfree_ptr)
     char *path =
-        xasprintf("%s/%020lld.%llu.cut", dir, (long long)base, (unsigned long long)sc->position);
+        xasprintf("%s/%020lld.%llu.%s", dir, (long long)base, (unsigned long long)sc->position,
+                  tail->valid_bytes > 0 ? LISTING_VALID_CUT : "cut");
     CLEANUP(io_file_close_ptr) struct io_file *out = NULL;
     CLEANUP(xfree_ptr) uint8_t *data = xmalloc(SCAN_BUFFER_BYTES);
     TRY(io_open(io, path, IO_WRITE | IO_CREATE | IO_TRUNCATE, &out));
@@ -172,7 +174,7 @@ static err_t settle_tail(struct log *log, struct scan *sc, const char *dir, int6
         err_t err = keep_cut(log, sc, &tail, dir, base);
         if (err != OK && err != ERR_NO_SPACE)
             return err;
-        result->cut_valid_bytes += tail.valid_bytes;
+        result->cut_valid = tail.valid_bytes > 0;
     }
     if (sc->file_size > sc->position)
         TRY(io_file_truncate(sc->file, sc->position));

@@ -63,9 +63,9 @@ int64_t shard_high_watermark(const struct shard *sh)
     return atomic_load_explicit(&sh->high_watermark, memory_order_acquire);
 }
 
-uint64_t shard_cut_valid_bytes(const struct shard *sh)
+unsigned shard_valid_cuts(const struct shard *sh)
 {
-    return atomic_load(&sh->cut_valid_bytes);
+    return atomic_load(&sh->valid_cuts);
 }
 
 void shard_set_user(struct shard *sh, void *user)

@@ -32,7 +32,7 @@ struct shard {
     _Atomic int64_t log_start;
     atomic_int status; /* enum shard_status */
     _Atomic int64_t full_since_ns;
-    _Atomic uint64_t cut_valid_bytes;
+    atomic_uint valid_cuts;
 
     struct lock segments_lock; /* guards the list, not the segments */
     struct segment **segments; /* by base offset; the last one is active */
@@ -99,7 +99,7 @@ struct recovery_result {
     struct segment *active;
     size_t active_index; /* its place among `bases`; later ones are not readable */
     int64_t next_offset;
-    uint64_t cut_valid_bytes;
+    bool cut_valid; /* whole batches were cut */
     bool damaged;
     char text[256]; /* why */
 };

@@ -101,7 +101,7 @@ static err_t settle(struct shard *sh, const struct listing *l, struct recovery_r
     sh->active = tail;
     atomic_store(&sh->log_start, l->logs[0]);
     atomic_store(&sh->high_watermark, found->next_offset);
-    atomic_store(&sh->cut_valid_bytes, found->cut_valid_bytes);
+    atomic_store(&sh->valid_cuts, (unsigned)l->valid_cut_count + (found->cut_valid ? 1 : 0));
     sh->segment_limit = shard_limit_for(sh, sh->segment_count > 0 ? sh->segment_count - 1 : 0);
     sh->active_since_ns = clock_mono_ns(sh->log->options.clock);
     if (found->damaged)

@@ -50,7 +50,7 @@ static void add_unwell(void *arg, struct stream *s, struct shard *sh)
 {
     struct health *h = arg;
     enum shard_status status = shard_status(sh);
-    uint64_t cut = shard_cut_valid_bytes(sh);
+    unsigned cut = shard_valid_cuts(sh);
     if (status == SHARD_OPEN && cut == 0)
         return;
     h->refusing = h->refusing || status != SHARD_OPEN;
@@ -63,12 +63,13 @@ static void add_unwell(void *arg, struct stream *s, struct shard *sh)
     buf_printf(&h->shards, ",\"shard\":%u,\"status\":\"%s\",\"reason\":", shard_index(sh),
                status == SHARD_OPEN ? "cut" : status_names[status]);
     if (status == SHARD_OPEN)
-        buf_append_str(&h->shards,
-                       "\"recovery cut bytes that hold valid batches; they are kept beside the "
-                       "segment as .cut\"");
+        buf_append_str(
+            &h->shards,
+            "\"a start cut a torn group that holds whole, never acknowledged batches; look at the "
+            "shard's .valid.cut file, then move it away\"");
     else
         buf_append_json(&h->shards, reason, strlen(reason));
-    buf_printf(&h->shards, ",\"cutValidBytes\":%llu}", (unsigned long long)cut);
+    buf_printf(&h->shards, ",\"validCuts\":%u}", (unsigned long long)cut);
 }
 
 static double thread_cpu_ms(void)
@@ -219,10 +220,10 @@ static void add_status(void *arg, struct stream *s, struct shard *sh)
     buf_append_json(out, reason, strlen(reason));
     buf_printf(out,
                ",\"logStart\":%lld,\"highWatermark\":%lld,\"sizeBytes\":%llu,\"segments\":%u,"
-               "\"pendingBatches\":%u,\"pendingBytes\":%zu,\"cutValidBytes\":%llu}",
+               "\"pendingBatches\":%u,\"pendingBytes\":%zu,\"validCuts\":%u}",
                (long long)shard_log_start(sh), (long long)shard_high_watermark(sh),
                (unsigned long long)shard_size_bytes(sh), shard_segment_count(sh), batches, bytes,
-               (unsigned long long)shard_cut_valid_bytes(sh));
+               shard_valid_cuts(sh));
     list->first = false;
 }
 
