@@ -100,7 +100,8 @@ def test_expect_100_continue(server):
     b"POST /ingest HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n",
     b"NONSENSE\r\n\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-])
+], ids=["length-and-chunked", "two-lengths", "negative-length", "huge-length", "bad-chunk-size", "huge-chunk",
+        "space-in-header-name", "nul-in-header", "nonsense", "tls-hello"])
 def test_malformed_requests_get_400_and_the_connection_ends(server, bad):
     wire = Wire(server).send(bad)
     answer = wire.response()

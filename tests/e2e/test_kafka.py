@@ -156,7 +156,8 @@ def test_api_versions_of_a_newer_client_get_version_0(server):
     frame(PRODUCE, 3, b"\x00"),
     frame(FETCH, 4, struct.pack(">iiiibi", -1, 100, 1, 1 << 20, 0, 1 << 30)),
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-])
+], ids=["negative-size", "huge-size", "no-header", "unknown-key", "unknown-version", "huge-array", "cut-string",
+        "cut-produce", "cut-fetch", "http"])
 def test_malformed_requests_end_only_their_connection(server, bad):
     server.ingest(EVENT)
     bystander = Wire(server)

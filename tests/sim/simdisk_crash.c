@@ -140,7 +140,8 @@ static void lose_sectors(struct sim_node *n, struct rng *rng)
     size_t time = rng_chance(rng, 50) ? n->write_count : rng_below(rng, n->write_count + 1);
     struct sim_bytes out = {0};
     sim_bytes_resize(&out, size_at_time(n, time));
-    memcpy(out.data, n->safe.data, MIN(out.len, n->safe.len));
+    if (n->safe.len > 0)
+        memcpy(out.data, n->safe.data, MIN(out.len, n->safe.len));
     for (uint64_t start = 0; start < out.len; start += plan.bytes)
         if (sector_dirty(n, start, plan.bytes))
             lose_sector(n, &out, start, &plan, rng);
