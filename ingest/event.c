@@ -1,0 +1,145 @@
+/*
+ * The rules of one event (docs/http.md, "Events"): `type` by its pattern, `ts` an RFC 3339 time
+ * from 1970 to one hour ahead, a size as sent; and for collection changes a `docId`, which becomes
+ * the record's key, and a `collection`. Everything else in an event is the sender's own and kept as
+ * it came.
+ *
+ * Runs once per event on the hot path: no allocation unless a text is written with escapes.
+ */
+#include "ingest/event.h"
+
+#include <string.h>
+
+#include "base/timefmt.h"
+
+#define HOUR_MS INT64_C(3600000)
+
+/* In the order of field_names. */
+enum { FIELD_TYPE, FIELD_TS, FIELD_SOURCE, FIELD_DOC_ID, FIELD_COLLECTION, FIELD_RESTORE };
+static const char *const field_names[] = {"type", "ts", "source", "docId", "collection", "restore"};
+
+static const char text_type[] =
+    "must be a string of 1-128 letters, digits, dots, underscores and hyphens";
+static const char text_ts[] = "must be an RFC 3339 time with a zone";
+static const char text_ts_range[] = "must lie between 1970 and one hour ahead of now";
+static const char text_doc_id[] = "must be a string of 1-1024 bytes in a collection change";
+static const char text_collection[] = "must be a string of 1-256 bytes in a collection change";
+
+/** 1 for the bytes that a type may hold: ^[a-zA-Z0-9._-]+$ */
+static const uint8_t type_chars[256] = {
+    ['-'] = 1, ['.'] = 1, ['_'] = 1, ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1,
+    ['5'] = 1, ['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1,
+    ['d'] = 1, ['e'] = 1, ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1,
+    ['l'] = 1, ['m'] = 1, ['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1,
+    ['t'] = 1, ['u'] = 1, ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1, ['A'] = 1,
+    ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1, ['G'] = 1, ['H'] = 1, ['I'] = 1,
+    ['J'] = 1, ['K'] = 1, ['L'] = 1, ['M'] = 1, ['N'] = 1, ['O'] = 1, ['P'] = 1, ['Q'] = 1,
+    ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1, ['V'] = 1, ['W'] = 1, ['X'] = 1, ['Y'] = 1,
+    ['Z'] = 1,
+};
+
+void event_rules_init(struct event_rules *rules, size_t event_bytes_max)
+{
+    json_names_init(&rules->names, field_names, ARRAY_LEN(field_names));
+    rules->event_bytes_max = event_bytes_max;
+}
+
+static bool fail(struct event_fault *f, err_t code, const char *field, const char *text)
+{
+    f->code = code;
+    f->field = field;
+    f->text = text;
+    return false;
+}
+
+/** The text of a string field: in place, or decoded into the scratch. False where it is absent, no
+ * string, or names half a character. */
+static bool field_text(const struct json_scan *scan, size_t field, struct event_scratch *scratch,
+                       struct slice *ret_text)
+{
+    const struct json_value *v = &scan->fields[field];
+    if (!json_scan_found(scan, field) || v->kind != JSON_STRING)
+        return false;
+    *ret_text = (struct slice){v->raw.data + 1, v->raw.len - 2};
+    if (likely(!v->escaped))
+        return true;
+    size_t len;
+    char *out = scratch->bytes.data + scratch->bytes.len;
+    if (json_string_decode(v->raw, out, scratch->bytes.cap - scratch->bytes.len, &len) != OK)
+        return false;
+    scratch->bytes.len += len;
+    *ret_text = (struct slice){out, len};
+    return true;
+}
+
+static bool type_valid(struct slice type)
+{
+    if (type.len == 0 || type.len > EVENT_TYPE_MAX)
+        return false;
+    uint8_t all = 1;
+    for (size_t i = 0; i < type.len; i++)
+        all &= type_chars[(uint8_t)type.data[i]];
+    return all != 0;
+}
+
+static bool is_change(struct slice type)
+{
+    static const struct slice prefix = SLICE("collection.");
+    if (type.len < prefix.len || memcmp(type.data, prefix.data, prefix.len) != 0)
+        return false;
+    struct slice kind = {type.data + prefix.len, type.len - prefix.len};
+    return slice_equal(kind, SLICE("insert")) || slice_equal(kind, SLICE("update")) ||
+           slice_equal(kind, SLICE("delete"));
+}
+
+static bool check_change(const struct json_scan *scan, struct event_scratch *scratch,
+                         struct event_record *rec, struct event_fault *fault)
+{
+    struct slice collection;
+    if (!field_text(scan, FIELD_DOC_ID, scratch, &rec->key) || rec->key.len == 0 ||
+        rec->key.len > EVENT_DOC_ID_MAX)
+        return fail(fault, ERR_INVALID_EVENT, "docId", text_doc_id);
+    if (!field_text(scan, FIELD_COLLECTION, scratch, &collection) || collection.len == 0 ||
+        collection.len > EVENT_COLLECTION_MAX)
+        return fail(fault, ERR_INVALID_EVENT, "collection", text_collection);
+    if (json_scan_found(scan, FIELD_RESTORE))
+        return fail(fault, ERR_INVALID_EVENT, "restore", "is reserved in a collection change");
+    return true;
+}
+
+static bool check_ts(const struct json_scan *scan, int64_t now_ms, struct event_scratch *scratch,
+                     struct event_record *rec, struct event_fault *fault)
+{
+    struct slice ts;
+    int64_t us;
+    if (!field_text(scan, FIELD_TS, scratch, &ts) || !timefmt_parse(ts.data, ts.len, &us))
+        return fail(fault, ERR_INVALID_EVENT, "ts", text_ts);
+    rec->ts_ms = us / 1000;
+    if (us < 0 || rec->ts_ms > now_ms + HOUR_MS)
+        return fail(fault, ERR_INVALID_EVENT, "ts", text_ts_range);
+    return true;
+}
+
+bool event_check(const struct event_rules *rules, const struct json_scan *scan, int64_t now_ms,
+                 struct event_scratch *scratch, struct event_record *rec, struct event_fault *fault)
+{
+    struct slice raw = scan->value.raw;
+    if (scan->value.kind != JSON_OBJECT)
+        return fail(fault, ERR_INVALID_EVENT, "", "must be a JSON object");
+    if (raw.len > rules->event_bytes_max)
+        return fail(fault, ERR_EVENT_TOO_LARGE, "", "is larger than an event may be");
+    /* Decoded texts are shorter than they are written: all of them fit. */
+    scratch->bytes.len = 0;
+    if (unlikely(scratch->bytes.cap < raw.len))
+        buf_reserve(&scratch->bytes, raw.len);
+    *rec = (struct event_record){.value = {raw}};
+    if (!field_text(scan, FIELD_TYPE, scratch, &rec->type) || !type_valid(rec->type))
+        return fail(fault, ERR_INVALID_EVENT, "type", text_type);
+    if (!check_ts(scan, now_ms, scratch, rec, fault))
+        return false;
+    if (!field_text(scan, FIELD_SOURCE, scratch, &rec->source))
+        rec->source = (struct slice){NULL, 0};
+    if (unlikely(is_change(rec->type)))
+        return check_change(scan, scratch, rec, fault);
+    return true;
+}
