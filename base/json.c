@@ -120,18 +120,28 @@ err_t json_scan_document(const struct json_input *in, const struct json_names *n
     return OK;
 }
 
+/* The length of the run of spaces in eight bytes. */
+static size_t spaces_count(uint64_t bytes)
+{
+    uint64_t other = bytes ^ 0x2020202020202020;
+    return other == 0 ? 8 : (size_t)__builtin_ctzll(other) / 8;
+}
+
 size_t json_ws_end(const uint8_t *data, size_t len, size_t at)
 {
-    for (;;) {
-        while (len - at >= 8 && json_load64(data + at) == 0x2020202020202020)
-            at += 8;
-        if (at == len)
-            return at;
+    while (at < len) {
         uint8_t c = data[at];
         if (c != ' ' && c != '\n' && c != '\r' && c != '\t')
             return at;
         at++;
+        while (len - at >= 8) { /* indentation */
+            size_t spaces = spaces_count(json_load64(data + at));
+            at += spaces;
+            if (likely(spaces < 8))
+                break;
+        }
     }
+    return len;
 }
 
 size_t json_skip_ws(const char *data, size_t len, size_t at)

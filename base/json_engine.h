@@ -57,6 +57,9 @@ err_t json_scan_with(json_engine_fn *scan, const struct json_input *in,
 
 /* The rare parts, shared by all engines. */
 
+/** The character that a backslash and this letter stand for; 0 where they are no escape, and for u.
+ */
+extern const uint8_t json_escape_chars[256];
 /** Steps over what interrupts the plain bytes of a string at `at`: an escape, a run of non-ASCII
  *  characters. Returns the index after it, or stops with *ret_stop set and the index of the
  * problem. */

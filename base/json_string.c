@@ -7,28 +7,10 @@
 #include "base/json_engine.h"
 #include "base/utf8.h"
 
-/* The character that a one-letter escape stands for, 0 for none. */
-static uint8_t escape_char(uint8_t letter)
-{
-    switch (letter) {
-    case '"':
-    case '\\':
-    case '/':
-        return letter;
-    case 'b':
-        return '\b';
-    case 'f':
-        return '\f';
-    case 'n':
-        return '\n';
-    case 'r':
-        return '\r';
-    case 't':
-        return '\t';
-    default:
-        return 0;
-    }
-}
+const uint8_t json_escape_chars[256] = {
+    ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+    ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
+};
 
 static int hex_digit(uint8_t c)
 {
@@ -45,7 +27,7 @@ static size_t escape_step(const uint8_t *data, size_t len, size_t at, enum json_
         *ret_stop = JSON_CUT;
         return len;
     }
-    if (escape_char(data[at + 1]) != 0)
+    if (json_escape_chars[data[at + 1]] != 0)
         return at + 2;
     if (data[at + 1] != 'u') {
         *ret_stop = JSON_BAD_ESCAPE;
@@ -135,7 +117,7 @@ static uint32_t escape_decode(const uint8_t *p, size_t end, size_t at, size_t *r
 {
     if (p[at + 1] != 'u') {
         *ret_end = at + 2;
-        return escape_char(p[at + 1]);
+        return json_escape_chars[p[at + 1]];
     }
     uint32_t c = hex4(p + at + 2);
     *ret_end = at + 6;

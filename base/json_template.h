@@ -26,23 +26,28 @@ struct json_at {
     uint64_t special; /* bits from `len` on are set */
     uint32_t depth;
     uint32_t depth_max;
-    int field;       /* wanted field whose value is being scanned, or -1 */
-    size_t value_at; /* and where that value starts */
-    bool escaped;    /* the last string held a backslash */
-    bool opened;     /* json_value_take ended at the first element of a container */
-    bool number_may_end;
+    uint8_t closer;       /* what ends the innermost container: '}' or ']' */
+    bool opened;          /* json_value_take ended at the first element of a container */
+    bool number_may_end;  /* a number may touch the end of the input, at depth 0 */
+    uint32_t names_depth; /* depth at which names are looked up: 1, or 0 for never */
+    uint32_t field_depth; /* 1 while a wanted field's value is being scanned, else never reached */
+    int field;            /* that field */
+    size_t value_at;      /* and where its value starts */
+    size_t escape_at;     /* the last backslash */
     const struct json_names *names;
 };
+
+#define JSON_NO_FIELD UINT32_MAX
 
 /* Bit depth-1 of the stack tells whether the container at that depth is an object. */
 typedef uint64_t json_stack[JSON_DEPTH_CEILING / 64];
 
-JSON_INLINE bool json_in_object(const uint64_t *stack, uint32_t depth)
+JSON_INLINE bool json_stack_get(const uint64_t *stack, uint32_t depth)
 {
     return (stack[(depth - 1) / 64] >> ((depth - 1) % 64) & 1) != 0;
 }
 
-JSON_INLINE void json_push(uint64_t *stack, uint32_t depth, uint64_t is_object)
+JSON_INLINE void json_stack_set(uint64_t *stack, uint32_t depth, uint64_t is_object)
 {
     uint64_t *word = &stack[(depth - 1) / 64];
     uint32_t bit = (depth - 1) % 64;
@@ -64,38 +69,66 @@ JSON_TARGET NOINLINE static uint64_t json_special_tail(const uint8_t *data, size
 }
 
 /* Index of the first special byte at or after `from`; at->len or more where the input ends before.
- */
+ * The blocks are counted on, not computed from `from`, so that the processor can load one ahead of
+ * time. */
 JSON_INLINE size_t json_special_find(struct json_at *at, size_t from)
 {
-    uint64_t special = from - at->block < 64 ? at->special >> (from - at->block) : 0;
-    if (likely(special != 0))
-        return from + (size_t)__builtin_ctzll(special);
-    size_t block = from - at->block < 64 ? at->block + 64 : from / 64 * 64;
-    size_t skip = block < from ? from - block : 0;
-    for (; block < at->len; block += 64, skip = 0) {
-        special = likely(at->len - block >= 64) ? JSON_SPECIAL(at->data + block)
-                                                : json_special_tail(at->data, at->len, block);
-        at->block = block;
+    size_t skip = from - at->block;
+    uint64_t special = at->special;
+    for (;;) {
+        if (likely(skip < 64)) {
+            special >>= skip;
+            if (likely(special != 0))
+                return from + (size_t)__builtin_ctzll(special);
+            from += 64 - skip;
+            skip = 64;
+        }
+        at->block += 64;
+        skip -= 64;
+        if (unlikely(at->block >= at->len))
+            return at->len;
+        special = likely(at->len - at->block >= 64)
+                      ? JSON_SPECIAL(at->data + at->block)
+                      : json_special_tail(at->data, at->len, at->block);
         at->special = special;
-        special = special >> skip << skip;
-        if (likely(special != 0))
-            return block + (size_t)__builtin_ctzll(special);
     }
-    return at->len;
 }
 
-JSON_INLINE void json_ws_skip(struct json_at *at)
+/* The next byte that is no white space, whose index pos becomes; false at the end of the input. */
+JSON_INLINE bool json_peek(struct json_at *at, uint8_t *ret_byte)
 {
-    if (likely(at->pos < at->len && at->data[at->pos] > ' '))
-        return;
+    if (unlikely(at->pos >= at->len))
+        return false;
+    *ret_byte = at->data[at->pos];
+    if (unlikely(*ret_byte <= ' ')) {
+        at->pos = json_ws_end(at->data, at->len, at->pos);
+        if (at->pos >= at->len)
+            return false;
+        *ret_byte = at->data[at->pos];
+    }
+    return true;
+}
+
+/* Goes to `byte`, which nothing but white space may precede; `otherwise` where something else does.
+ */
+JSON_INLINE enum json_stop json_expect(struct json_at *at, uint8_t byte, enum json_stop otherwise)
+{
+    if (likely(at->pos < at->len && at->data[at->pos] == byte))
+        return JSON_DONE;
+    if (at->len - at->pos >= 2 && at->data[at->pos] == ' ' && at->data[at->pos + 1] == byte) {
+        at->pos++;
+        return JSON_DONE;
+    }
     at->pos = json_ws_end(at->data, at->len, at->pos);
+    if (at->pos >= at->len)
+        return JSON_CUT;
+    return at->data[at->pos] == byte ? JSON_DONE : otherwise;
 }
 
 /* A string whose opening quote is at pos. */
 JSON_INLINE enum json_stop json_string_take(struct json_at *at)
 {
     size_t pos = at->pos + 1;
-    at->escaped = false;
     for (;;) {
         pos = json_special_find(at, pos);
         if (unlikely(pos >= at->len)) {
@@ -105,7 +138,13 @@ JSON_INLINE enum json_stop json_string_take(struct json_at *at)
         uint8_t c = at->data[pos];
         if (likely(c == '"'))
             break;
-        at->escaped |= c == '\\';
+        if (c == '\\') {
+            at->escape_at = pos;
+            if (likely(at->len - pos >= 2 && json_escape_chars[at->data[pos + 1]] != 0)) {
+                pos += 2;
+                continue;
+            }
+        }
         enum json_stop stop = JSON_DONE;
         pos = json_string_step(at->data, at->len, pos, &stop);
         if (unlikely(stop != JSON_DONE)) {
@@ -182,13 +221,16 @@ JSON_INLINE enum json_stop json_number_take(struct json_at *at)
 
 JSON_INLINE enum json_stop json_word_take(struct json_at *at, const char *word, size_t word_len)
 {
-    for (size_t i = 0; i < word_len; i++, at->pos++) {
-        if (at->pos == at->len)
-            return JSON_CUT;
-        if (at->data[at->pos] != (uint8_t)word[i])
-            return JSON_WANT_VALUE;
+    const uint8_t *text = at->data + at->pos;
+    if (likely(at->len - at->pos >= word_len && __builtin_memcmp(text, word, word_len) == 0)) {
+        at->pos += word_len;
+        return JSON_DONE;
     }
-    return JSON_DONE;
+    while (at->pos < at->len && at->data[at->pos] == (uint8_t)*word) {
+        at->pos++;
+        word++;
+    }
+    return at->pos == at->len ? JSON_CUT : JSON_WANT_VALUE;
 }
 
 JSON_INLINE enum json_stop json_scalar_take(struct json_at *at, uint8_t c)
@@ -204,33 +246,28 @@ JSON_INLINE enum json_stop json_scalar_take(struct json_at *at, uint8_t c)
     return JSON_WANT_VALUE;
 }
 
-/* A field's name with its colon; pos goes to its value. */
+/* A field's name with its colon; pos goes behind that. */
 JSON_INLINE enum json_stop json_name_take(struct json_at *at)
 {
-    if (unlikely(at->pos >= at->len))
-        return JSON_CUT;
-    if (unlikely(at->data[at->pos] != '"'))
-        return JSON_WANT_NAME;
-    size_t start = at->pos + 1;
-    enum json_stop stop = json_string_take(at);
+    enum json_stop stop = json_expect(at, '"', JSON_WANT_NAME);
     if (unlikely(stop != JSON_DONE))
         return stop;
-    size_t end = at->pos - 1;
-    json_ws_skip(at);
-    if (unlikely(at->pos >= at->len))
-        return JSON_CUT;
-    if (unlikely(at->data[at->pos] != ':'))
-        return JSON_WANT_COLON;
-    at->pos++;
-    json_ws_skip(at);
-    if (at->depth == 1 && at->names != NULL) {
-        at->field =
-            likely(!at->escaped)
-                ? json_names_find(at->names, at->data + start, end - start, at->data + at->len)
-                : json_names_find_escaped(at->names, at->data + start, end - start);
-        at->value_at = at->pos;
+    size_t start = at->pos + 1;
+    stop = json_string_take(at);
+    if (unlikely(stop != JSON_DONE))
+        return stop;
+    if (at->depth == at->names_depth) {
+        const uint8_t *name = at->data + start;
+        size_t len = at->pos - 1 - start;
+        at->field = likely(at->escape_at < start)
+                        ? json_names_find(at->names, name, len, at->data + at->len)
+                        : json_names_find_escaped(at->names, name, len);
+        at->field_depth = at->field < 0 ? JSON_NO_FIELD : 1;
     }
-    return JSON_DONE;
+    stop = json_expect(at, ':', JSON_WANT_COLON);
+    if (likely(stop == JSON_DONE))
+        at->pos++;
+    return stop;
 }
 
 /* An opening brace or bracket at pos, up to the first element or over the closing one. */
@@ -239,17 +276,17 @@ JSON_INLINE enum json_stop json_open_take(struct json_at *at, uint64_t *stack, b
     if (unlikely(at->depth == at->depth_max))
         return JSON_TOO_DEEP;
     at->pos++;
-    at->depth++;
-    json_push(stack, at->depth, is_object);
-    json_ws_skip(at);
-    if (unlikely(at->pos >= at->len))
+    uint8_t c;
+    if (unlikely(!json_peek(at, &c)))
         return JSON_CUT;
-    if (at->data[at->pos] == (is_object ? '}' : ']')) {
+    if (unlikely(c == (is_object ? '}' : ']'))) {
         at->pos++;
-        at->depth--;
         return JSON_DONE;
     }
     at->opened = true;
+    at->depth++;
+    at->closer = is_object ? '}' : ']';
+    json_stack_set(stack, at->depth, is_object);
     return is_object ? json_name_take(at) : JSON_DONE;
 }
 
@@ -257,9 +294,11 @@ JSON_INLINE enum json_stop json_open_take(struct json_at *at, uint64_t *stack, b
 JSON_INLINE enum json_stop json_value_take(struct json_at *at, uint64_t *stack)
 {
     at->opened = false;
-    if (unlikely(at->pos >= at->len))
+    uint8_t c;
+    if (unlikely(!json_peek(at, &c)))
         return JSON_CUT;
-    uint8_t c = at->data[at->pos];
+    if (at->depth == at->names_depth)
+        at->value_at = at->pos;
     if (likely(c == '"'))
         return json_string_take(at);
     if (c == '{')
@@ -281,7 +320,7 @@ JSON_INLINE void json_value_note(struct json_value *v, const struct json_at *at,
     v->raw.data = (const char *)at->data + start;
     v->raw.len = at->pos - start;
     v->kind = kinds[at->data[start]];
-    v->escaped = v->kind == JSON_STRING && at->escaped;
+    v->escaped = v->kind == JSON_STRING && at->escape_at > start;
 }
 
 JSON_INLINE void json_field_note(struct json_at *at, struct json_scan *ret)
@@ -291,7 +330,7 @@ JSON_INLINE void json_field_note(struct json_at *at, struct json_scan *ret)
     v->count = (ret->found & bit) != 0 ? v->count + 1 : 1;
     ret->found |= bit;
     json_value_note(v, at, at->value_at);
-    at->field = -1;
+    at->field_depth = JSON_NO_FIELD;
 }
 
 /* After a value: over closing brackets, then over a comma (and the next field's name) to the next
@@ -300,22 +339,21 @@ JSON_INLINE enum json_stop json_next_take(struct json_at *at, const uint64_t *st
                                           struct json_scan *ret)
 {
     while (at->depth != 0) {
-        if (at->depth == 1 && at->field >= 0)
+        if (at->depth == at->field_depth)
             json_field_note(at, ret);
-        json_ws_skip(at);
-        if (unlikely(at->pos >= at->len))
+        uint8_t c;
+        if (unlikely(!json_peek(at, &c)))
             return JSON_CUT;
-        uint8_t c = at->data[at->pos];
-        bool is_object = json_in_object(stack, at->depth);
         if (c == ',') {
             at->pos++;
-            json_ws_skip(at);
-            return is_object ? json_name_take(at) : JSON_DONE;
+            return at->closer == '}' ? json_name_take(at) : JSON_DONE;
         }
-        if (unlikely(c != (is_object ? '}' : ']')))
-            return is_object ? JSON_WANT_COMMA_OR_BRACE : JSON_WANT_COMMA_OR_BRACKET;
+        if (unlikely(c != at->closer))
+            return at->closer == '}' ? JSON_WANT_COMMA_OR_BRACE : JSON_WANT_COMMA_OR_BRACKET;
         at->pos++;
         at->depth--;
+        if (at->depth != 0)
+            at->closer = json_stack_get(stack, at->depth) ? '}' : ']';
     }
     return JSON_DONE;
 }
@@ -326,13 +364,18 @@ JSON_TARGET enum json_stop JSON_ENGINE(struct json_job *job)
                          .len = job->len,
                          .block = (size_t)0 - 64,
                          .depth_max = job->depth_max,
-                         .field = -1,
                          .number_may_end = job->at_end,
+                         .names_depth = job->names == NULL ? 0 : 1,
+                         .field_depth = JSON_NO_FIELD,
                          .names = job->names};
     json_stack stack;
     struct json_scan *ret = job->ret;
     ret->found = 0;
-    json_ws_skip(&at);
+    uint8_t first;
+    if (!json_peek(&at, &first)) {
+        job->stop_at = at.pos;
+        return JSON_CUT;
+    }
     size_t start = at.pos;
     enum json_stop stop;
     do {
@@ -349,4 +392,5 @@ JSON_TARGET enum json_stop JSON_ENGINE(struct json_job *job)
     return stop;
 }
 
+#undef JSON_NO_FIELD
 #undef JSON_INLINE
