@@ -69,7 +69,7 @@ static void add_unwell(void *arg, struct stream *s, struct shard *sh)
             "shard's .valid.cut file, then move it away\"");
     else
         buf_append_json(&h->shards, reason, strlen(reason));
-    buf_printf(&h->shards, ",\"validCuts\":%u}", (unsigned long long)cut);
+    buf_printf(&h->shards, ",\"validCuts\":%u}", cut);
 }
 
 static double thread_cpu_ms(void)
