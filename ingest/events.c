@@ -209,7 +209,6 @@ static void parse_into(struct events_request *r, struct slice body, struct build
 
 static void finish_small(struct events_request *r, struct slice body)
 {
-    struct ingest *in = r->op.in;
     struct builder *b;
     r->done = true;
     if (r->op.stream == NULL) {
