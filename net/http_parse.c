@@ -116,7 +116,7 @@ static int open_header(struct http_conn *hc)
     const char *end = x->text + x->text_len;
     x->headers[x->request.header_count++] = (struct http_header){{end, 0}, {end, 0}};
     hc->header_open = true;
-    hc->value_open = false;
+    hc->value_open = hc->value_below = false;
     return count_head(hc, 4); /* ": " and the line's end */
 }
 
@@ -133,7 +133,19 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t len)
     struct http_exchange *x = hc->current;
     append_text(x, at, len);
     x->headers[x->request.header_count - 1].name.len += len;
+    hc->name_end = at + len;
     return count_head(hc, len);
+}
+
+static const char nameless[] = "Bad request: header field without a name";
+static const char folded[] = "folded header lines are not allowed";
+
+/* Looks for a line end between the open header's name and `to`. */
+static void check_gap(struct http_conn *hc, const char *to)
+{
+    if (memchr(hc->name_end, '\n', (size_t)(to - hc->name_end)) != NULL)
+        hc->value_below = true;
+    hc->name_end = to;
 }
 
 static int on_header_value(llhttp_t *parser, const char *at, size_t len)
@@ -142,15 +154,20 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t len)
     if (hc->phase != HTTP_PHASE_HEAD)
         return count_head(hc, len);
     if (!hc->header_open)
-        return stop(hc, ERR_INVALID_REQUEST, "header value without a name");
+        return stop(hc, ERR_INVALID_REQUEST, nameless);
     struct http_exchange *x = hc->current;
     struct http_header *h = &x->headers[x->request.header_count - 1];
+    if (h->name.len == 0)
+        return stop(hc, ERR_INVALID_REQUEST, nameless);
     if (!hc->value_open) {
+        check_gap(hc, at);
+        if (len > 0 && hc->value_below)
+            return stop(hc, ERR_INVALID_REQUEST, folded);
         h->value.data = x->text + x->text_len;
         hc->value_open = true;
     } else if (!(hc->value_cut && at == hc->feed_start)) {
         /* A second piece that does not continue the first: the value went on in the next line. */
-        return stop(hc, ERR_INVALID_REQUEST, "folded header lines are not allowed");
+        return stop(hc, ERR_INVALID_REQUEST, folded);
     }
     append_text(x, at, len);
     h = &x->headers[x->request.header_count - 1];
@@ -340,6 +357,7 @@ void http_parse_feed(struct http_conn *hc, const char *data, size_t len)
 {
     hc->value_cut = hc->value_open && hc->value_end == hc->feed_end;
     hc->value_end = NULL;
+    hc->name_end = data;
     hc->msg_start = NULL;
     hc->feed_start = data;
     hc->feed_end = data + len;
@@ -348,6 +366,8 @@ void http_parse_feed(struct http_conn *hc, const char *data, size_t len)
     if (hc->phase == HTTP_PHASE_OVER)
         return;
     if (code == HPE_OK) {
+        if (hc->header_open && !hc->value_open)
+            check_gap(hc, hc->feed_end);
         if (hc->phase != HTTP_PHASE_IDLE)
             count_padding(hc);
     } else if (hc->fail != OK) {

@@ -83,6 +83,8 @@ struct http_conn {
     /* The header that is being parsed. */
     bool header_open;
     bool value_open;
+    bool value_below;       /* a line end was seen between its name and its value */
+    const char *name_end;   /* from here to its value there may be blanks, but no line end */
     const char *value_end;  /* end of the last piece of a value */
     const char *feed_start; /* the bytes in the parser's hands */
     const char *feed_end;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -148,6 +149,12 @@ void server_wait_aborts(struct test_server *s, unsigned count)
     pthread_mutex_unlock(&s->lock);
 }
 
+void server_wait_connections(struct test_server *s, unsigned count)
+{
+    while (listener_connections(s->listener) > count)
+        sched_yield();
+}
+
 /* ---- the others ---- */
 
 static void refuse_request(struct http_exchange *x)
@@ -190,6 +197,11 @@ static void big_end(struct http_exchange *x)
     memset(data, 'b', len);
     http_respond(x, 200, "text/plain", data, len);
     free(data);
+    struct test_server *s = server_of(x);
+    pthread_mutex_lock(&s->lock);
+    s->held_count++;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
 }
 
 static const struct http_handler big = {.on_end = big_end};
@@ -239,6 +251,7 @@ void server_start(struct test_server *s, const struct test_server_options *optio
                                 .max_connections = or_default(options->max_connections, 1000),
                                 .refusal = http_refusal(),
                                 .output_max_bytes = MIB(1),
+                                .write_stall_ms = options->write_stall_ms,
                             },
                             &s->listener));
     s->port = atoi(strrchr(listener_address(s->listener), ':') + 1);

@@ -37,6 +37,7 @@ struct test_server_options {
     unsigned header_ms;
     unsigned body_idle_ms;
     unsigned keepalive_ms;
+    unsigned write_stall_ms;
     size_t header_bytes_max;
 };
 /** Zero fields get defaults. */
@@ -45,6 +46,8 @@ void server_stop(struct test_server *s);
 /** Waits until `count` exchanges have been held in all. */
 void server_wait_held(struct test_server *s, unsigned count);
 void server_wait_aborts(struct test_server *s, unsigned count);
+/** Waits until no more than `count` connections are open. */
+void server_wait_connections(struct test_server *s, unsigned count);
 /** Answers the held exchange `id` with its id as body, on its reactor's thread, and waits for that.
  */
 void server_release(struct test_server *s, unsigned id);
