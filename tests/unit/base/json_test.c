@@ -261,6 +261,17 @@ static void wanted_fields_are_found_only_at_the_top(void **state)
     assert_false(s.fields[COLLECTION].escaped);
 }
 
+static void only_strings_that_hold_escapes_are_marked(void **state)
+{
+    (void)state;
+    struct json_scan s;
+    assert_ok(scan_text("{\"\\u0078\":1,\"type\":\"plain\",\"a\":[\"\\t\"],\"ts\":\"\\/\"}", &s));
+    assert_false(s.fields[TYPE].escaped);
+    assert_false(s.fields[A].escaped);
+    assert_true(s.fields[TS].escaped);
+    assert_false(s.value.escaped);
+}
+
 static void fields_of_an_array_and_of_its_objects_are_not_top_level(void **state)
 {
     (void)state;
@@ -298,6 +309,8 @@ static void names_match_however_the_text_writes_them(void **state)
         {"{\"\\ud800type\":1}", -1},
         {"{\"\\ud83d\\ude00\":1}", -1},
         {"{\"Type\":1}", -1},
+        {"{\"0123456789abcdef0\":1}", -1},
+        {"{\"0123456789abcdef01234567\":1}", -1},
         {"{\"typ\":1}", -1},
         {"{\"types\":1}", -1},
         {"{\"\":1}", -1},
@@ -459,6 +472,7 @@ int main(void)
         cmocka_unit_test(malformed_texts_are_refused_at_the_right_byte),
         cmocka_unit_test(error_sentences_count_from_the_origin),
         cmocka_unit_test(wanted_fields_are_found_only_at_the_top),
+        cmocka_unit_test(only_strings_that_hold_escapes_are_marked),
         cmocka_unit_test(fields_of_an_array_and_of_its_objects_are_not_top_level),
         cmocka_unit_test(the_last_of_equal_fields_wins_and_all_are_counted),
         cmocka_unit_test(names_match_however_the_text_writes_them),
