@@ -273,12 +273,17 @@ static err_t floor_once(struct segment *s, bool by_position, uint64_t wanted,
         TRY(index_use(s));
         return floor_entry(s, by_position, wanted, true, ret_entry);
     }
-    TRY(segment_index_complete(s));
     lock_acquire(&s->lock);
     err_t err = ERR_AGAIN; /* sealed meanwhile */
     if (!atomic_load(&s->sealed))
         err = floor_entry(s, by_position, wanted, false, ret_entry);
+    bool partial = s->indexed_from > 0;
     lock_release(&s->lock);
+    if (err == ERR_END && partial) {
+        /* What was asked for lies before the part that is indexed since the start. */
+        TRY(segment_index_complete(s));
+        err = ERR_AGAIN;
+    }
     return err == ERR_AGAIN ? floor_once(s, by_position, wanted, ret_entry) : err;
 }
 

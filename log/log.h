@@ -50,8 +50,9 @@ struct log_options {
  * creates data/format and data/log on a fresh one. ERR_CORRUPT for a damaged or newer format. A
  * damaged shard opens read-only and does not fail the call. *ret_log is owned. */
 err_t log_open(const struct log_options *options, struct log **ret_log) MUST_USE;
-/** Clean stop: no appends may run. Seals what is prepared, writes indexes, checkpoints and recovery
- * points. What fails is logged; the log is safe in any case. */
+/** Clean stop: no appends may run and the worker pool has run its jobs. Seals what is prepared,
+ * writes indexes, checkpoints and recovery points. What fails is logged; the log is safe in any
+ * case. */
 void log_close(struct log *log);
 /** For tests of crashes: forgets everything without writing. */
 void log_abandon(struct log *log);

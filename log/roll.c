@@ -128,40 +128,74 @@ void shard_maybe_prepare(struct shard *sh)
     worker_submit(sh->log->options.workers, &sh->prepare_job);
 }
 
-/** Sealing and the checkpoint, away from the appending thread. */
+#define CHECKPOINT_LOG_BYTES MIB(64)
+#define CHECKPOINT_FACTOR 4
+
+/** Sealing, away from the appending thread. */
 struct seal_job {
     struct worker_job job;
     struct shard *sh;
     struct segment *segment; /* a reference */
-    int64_t offset;
 };
+
+static void derived_failed(struct shard *sh, const char *what, err_t err)
+{
+    metric_inc(M_derived_write_failures_total);
+    LOG_WARN(what, F("shard", sh->dir), F("err", err_text(err)),
+             F("next", "the next start does it again"));
+}
 
 static void seal_run(struct worker_job *job)
 {
     struct seal_job *seal = CONTAINER_OF(job, struct seal_job, job);
     struct shard *sh = seal->sh;
     err_t err = segment_seal(seal->segment);
-    if (err == OK)
-        err = statefile_write(sh, seal->offset);
-    if (err != OK) {
-        metric_inc(M_derived_write_failures_total);
-        LOG_WARN("seal_failed", F("shard", sh->dir), F("err", err_text(err)),
-                 F("next", "done again at the next start"));
-    }
+    if (err != OK)
+        derived_failed(sh, "seal_failed", err);
     segment_unref(seal->segment);
     free(seal);
     atomic_fetch_sub(&sh->jobs_pending, 1);
 }
 
-static void seal_in_background(struct shard *sh, struct segment *old)
+void shard_seal_in_background(struct shard *sh, struct segment *s)
 {
     struct seal_job *seal = xmalloc(sizeof(*seal));
     seal->job.run = seal_run;
     seal->sh = sh;
-    seal->segment = segment_ref(old);
-    seal->offset = atomic_load(&old->next_offset);
+    seal->segment = segment_ref(s);
     atomic_fetch_add(&sh->jobs_pending, 1);
     worker_submit(sh->log->options.workers, &seal->job);
+}
+
+/* Checkpoints of the writer's memory: they bound what a start has to read again. */
+
+static void checkpoint_run(struct worker_job *job)
+{
+    struct shard *sh = CONTAINER_OF(job, struct shard, checkpoint_job);
+    uint64_t bytes = 0;
+    err_t err = statefile_write(sh, sh->checkpoint_offset, &bytes);
+    if (err != OK)
+        derived_failed(sh, "checkpoint_failed", err);
+    atomic_store(&sh->checkpoint_bytes, bytes);
+    atomic_store(&sh->checkpoint_running, false);
+    atomic_fetch_sub(&sh->jobs_pending, 1);
+}
+
+void shard_maybe_checkpoint(struct shard *sh, size_t appended)
+{
+    sh->since_checkpoint += appended;
+    /* A large checkpoint is worth writing only for more log. */
+    uint64_t due =
+        MAX((uint64_t)CHECKPOINT_LOG_BYTES, CHECKPOINT_FACTOR * atomic_load(&sh->checkpoint_bytes));
+    if (sh->since_checkpoint < due || sh->log->options.state.save == NULL ||
+        atomic_load(&sh->checkpoint_running))
+        return;
+    sh->since_checkpoint = 0;
+    sh->checkpoint_offset = atomic_load(&sh->high_watermark);
+    sh->checkpoint_job.run = checkpoint_run;
+    atomic_store(&sh->checkpoint_running, true);
+    atomic_fetch_add(&sh->jobs_pending, 1);
+    worker_submit(sh->log->options.workers, &sh->checkpoint_job);
 }
 
 /** Puts a file for `base` in place: the prepared one where it is ready, else a new empty one. */
@@ -221,7 +255,7 @@ err_t shard_roll(struct shard *sh)
     sh->point_written = false;
     shard_sync_recovery_point(sh);
     metric_inc(M_segments_rolled_total);
-    seal_in_background(sh, old);
+    shard_seal_in_background(sh, old);
     segment_unref(old);
     return OK;
 }

@@ -41,6 +41,15 @@ struct segment *segment_new_sealed(struct io *io, const char *dir, int64_t base_
     return s;
 }
 
+struct segment *segment_new_leftover(struct io *io, const char *dir, int64_t base_offset,
+                                     int64_t next_offset)
+{
+    struct segment *s = segment_new(io, dir, base_offset);
+    s->leftover = true;
+    atomic_store(&s->next_offset, next_offset);
+    return s;
+}
+
 struct segment *segment_new_active(struct io *io, const char *dir, int64_t base_offset,
                                    struct io_file *file)
 {
@@ -67,28 +76,6 @@ void segment_unref(struct segment *s)
     lock_destroy(&s->lock);
     free(s->dir);
     free(s);
-}
-
-err_t segment_use(struct segment *s)
-{
-    /* Held over one open(2): two readers may come at once, and none of them can go on without it.
-     */
-    lock_acquire(&s->lock);
-    err_t err = OK;
-    if (s->file == NULL) {
-        CLEANUP(xfree_ptr) char *path = segment_path(s->dir, s->base_offset, ".log");
-        CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
-        uint64_t size = 0;
-        err = io_open(s->io, path, IO_READ, &file);
-        if (err == OK)
-            err = io_file_size(file, &size);
-        if (err == OK) {
-            atomic_store(&s->size, size);
-            s->file = TAKE(file);
-        }
-    }
-    lock_release(&s->lock);
-    return err;
 }
 
 err_t segment_header_at(struct segment *s, uint64_t position, uint64_t limit,
@@ -189,10 +176,39 @@ err_t segment_hop_to(struct segment *s, uint64_t file_size, int64_t next_base, u
     return err;
 }
 
+/** Opens the file; the lock is held. */
+static err_t open_file(struct segment *s)
+{
+    CLEANUP(xfree_ptr) char *path = segment_path(s->dir, s->base_offset, ".log");
+    uint64_t size;
+    TRY(io_open(s->io, path, s->leftover ? IO_WRITE : IO_READ, &s->file));
+    err_t err = io_file_size(s->file, &size);
+    if (err == OK && s->leftover)
+        err = segment_hop_to(s, size, atomic_load(&s->next_offset), &size);
+    if (err != OK) {
+        io_file_close(TAKE(s->file));
+        return err;
+    }
+    if (s->leftover)
+        s->indexed_from = s->next_entry_at = size;
+    atomic_store(&s->size, size);
+    return OK;
+}
+
+err_t segment_use(struct segment *s)
+{
+    /* Held over I/O: two readers may come at once, and none of them can go on without it. */
+    lock_acquire(&s->lock);
+    err_t err = s->file == NULL ? open_file(s) : OK;
+    lock_release(&s->lock);
+    return err;
+}
+
 err_t segment_seal(struct segment *s)
 {
     if (atomic_load(&s->sealed))
         return OK;
+    TRY(segment_use(s));
     uint64_t file_size, size = atomic_load(&s->size);
     TRY(io_file_size(s->file, &file_size));
     if (file_size != size) {

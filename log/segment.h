@@ -39,6 +39,7 @@ struct segment {
     _Atomic uint64_t size;
     _Atomic int64_t next_offset;
     atomic_bool sealed; /* the .index file is written and the size is the file's */
+    bool leftover;      /* its seal job was lost in a crash: size is found out at first use */
 
     struct lock lock; /* guards what follows */
     struct index_entry *entries;
@@ -61,13 +62,17 @@ char *segment_path(const char *dir, int64_t base_offset, const char *suffix);
  * segment's base). */
 struct segment *segment_new_sealed(struct io *io, const char *dir, int64_t base_offset,
                                    int64_t next_offset);
+/** The same for one whose index is missing: a crash took its seal job away, and zeros may follow
+ * its data. */
+struct segment *segment_new_leftover(struct io *io, const char *dir, int64_t base_offset,
+                                     int64_t next_offset);
 /** An object for an open file (moved). */
 struct segment *segment_new_active(struct io *io, const char *dir, int64_t base_offset,
                                    struct io_file *file);
 struct segment *segment_ref(struct segment *s);
 void segment_unref(struct segment *s); /* NULL-safe; closes the files with the last reference */
 
-/** Opens the file of a sealed segment if need be. Any thread. */
+/** Opens the file if need be; of a leftover it finds the end, by hopping. Any thread. */
 err_t segment_use(struct segment *s) MUST_USE;
 
 /** Notes a batch that is durable at `position` (appending or recovering thread; rising positions).

@@ -318,6 +318,7 @@ err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count)
     if (clock_mono_ns(sh->log->options.clock) - sh->point_synced_ns > POINT_SYNC_NS)
         shard_sync_recovery_point(sh);
     shard_maybe_prepare(sh);
+    shard_maybe_checkpoint(sh, bytes);
     wake_waiters(sh);
     return OK;
 }

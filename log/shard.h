@@ -57,7 +57,14 @@ struct shard {
     uint64_t prepare_bytes;
     struct worker_job prepare_job;
 
-    atomic_uint jobs_pending; /* seal and checkpoint jobs; log_close waits for 0 */
+    /* Checkpoints: see shard_maybe_checkpoint. */
+    uint64_t since_checkpoint; /* bytes appended; appending thread */
+    int64_t checkpoint_offset;
+    _Atomic uint64_t checkpoint_bytes; /* of the last one */
+    atomic_bool checkpoint_running;
+    struct worker_job checkpoint_job;
+
+    atomic_uint jobs_pending; /* jobs that point to this shard; 0 before log_close */
 };
 
 struct log {
@@ -121,12 +128,16 @@ err_t recovery_point_write(struct io_file *file, const struct recovery_point *p)
 err_t statefile_restore(struct shard *sh, const int64_t *offsets, size_t count,
                         int64_t next_offset) MUST_USE;
 /** Writes <offset>.state and removes older ones. Worker or main thread. */
-err_t statefile_write(struct shard *sh, int64_t offset) MUST_USE;
+err_t statefile_write(struct shard *sh, int64_t offset, uint64_t *ret_bytes) MUST_USE;
 
 /* log/roll.c */
 /** Makes a new active segment at the current high watermark, durable before it returns; the old one
  * is sealed by a worker. Appending thread. */
 err_t shard_roll(struct shard *sh) MUST_USE;
+/** Cuts and indexes a segment that is no longer active, on a worker. */
+void shard_seal_in_background(struct shard *sh, struct segment *s);
+/** Starts a checkpoint when enough was appended since the last. Appending thread. */
+void shard_maybe_checkpoint(struct shard *sh, size_t appended);
 /** Starts preparing the next segment where that is worth it. Appending thread. */
 void shard_maybe_prepare(struct shard *sh);
 uint64_t shard_limit_for(const struct shard *sh, size_t ordinal);

@@ -23,43 +23,18 @@ err_t shard_create_files(struct io *io, const char *dir)
     return io_sync_dir(io, dir);
 }
 
-/** Ends a segment whose seal job a crash took away: its index is missing, perhaps its zeros are not
- * cut. */
-static err_t seal_leftover(struct shard *sh, struct segment *s, int64_t next_base)
-{
-    CLEANUP(xfree_ptr) char *path = segment_path(sh->dir, s->base_offset, ".log");
-    uint64_t file_size, end = 0;
-    TRY(io_open(sh->log->options.io, path, IO_WRITE, &s->file));
-    TRY(io_file_size(s->file, &file_size));
-    TRY(segment_hop_to(s, file_size, next_base, &end));
-    atomic_store(&s->size, end);
-    atomic_store(&s->next_offset, next_base);
-    s->indexed_from = s->next_entry_at = end;
-    return segment_seal(s);
-}
-
 /** Makes the segments before the active one. */
-static err_t add_sealed(struct shard *sh, const struct listing *l, size_t until)
+static void add_sealed(struct shard *sh, const struct listing *l, size_t until)
 {
+    struct io *io = sh->log->options.io;
     for (size_t i = 0; i < until; i++) {
-        int64_t next = l->logs[i + 1];
-        struct segment *s;
-        if (listing_has(l->indexes, l->index_count, l->logs[i])) {
-            s = segment_new_sealed(sh->log->options.io, sh->dir, l->logs[i], next);
-        } else {
-            s = segment_new_active(sh->log->options.io, sh->dir, l->logs[i], NULL);
-            err_t err = seal_leftover(sh, s, next);
-            if (err == ERR_CORRUPT || err == ERR_NO_SPACE) {
-                /* Readable as far as it goes; sealed by a later start. */
-                LOG_WARN("segment_not_sealed", F("shard", sh->dir), F("err", err_text(err)));
-            } else if (err != OK) {
-                segment_unref(s);
-                return err;
-            }
-        }
+        bool indexed = listing_has(l->indexes, l->index_count, l->logs[i]);
+        struct segment *s = (indexed ? segment_new_sealed : segment_new_leftover)(
+            io, sh->dir, l->logs[i], l->logs[i + 1]);
         shard_push_segment(sh, s);
+        if (!indexed)
+            shard_seal_in_background(sh, s);
     }
-    return OK;
 }
 
 static struct shard *shard_new(struct log *log, struct stream *stream, unsigned index)
@@ -88,14 +63,10 @@ static void shard_free(struct shard *sh)
 }
 
 /** Takes what recovery found as the shard's present. */
-static err_t settle(struct shard *sh, const struct listing *l, struct recovery_result *found)
+static void settle(struct shard *sh, const struct listing *l, struct recovery_result *found)
 {
     struct segment *tail = TAKE(found->active);
-    err_t err = add_sealed(sh, l, found->active_index);
-    if (err != OK) {
-        segment_unref(tail);
-        return err;
-    }
+    add_sealed(sh, l, found->active_index);
     if (tail != NULL)
         shard_push_segment(sh, segment_ref(tail));
     sh->active = tail;
@@ -106,7 +77,6 @@ static err_t settle(struct shard *sh, const struct listing *l, struct recovery_r
     sh->active_since_ns = clock_mono_ns(sh->log->options.clock);
     if (found->damaged)
         shard_set_status(sh, SHARD_READ_ONLY, found->text);
-    return OK;
 }
 
 static err_t open_in(struct shard *sh, struct listing *l)
@@ -136,7 +106,7 @@ static err_t open_in(struct shard *sh, struct listing *l)
     }
     struct recovery_result found;
     TRY(recovery_run(log, sh->dir, l->logs, l->log_count, point_err == OK ? &point : NULL, &found));
-    TRY(settle(sh, l, &found));
+    settle(sh, l, &found);
     if (point_err == OK && point.log_start > l->logs[0])
         atomic_store(&sh->log_start, point.log_start);
     sh->point.log_start = atomic_load(&sh->log_start);
@@ -175,6 +145,7 @@ static void log_failure(struct shard *sh, const char *what, err_t err)
 
 void shard_close(struct shard *sh, bool abandon)
 {
+    ASSERT(atomic_load(&sh->jobs_pending) == 0);
     if (!abandon && shard_status(sh) != SHARD_READ_ONLY && sh->active != NULL) {
         uint64_t file_size = 0, size = atomic_load(&sh->active->size);
         err_t err = io_file_size(sh->active->file, &file_size);
@@ -184,7 +155,9 @@ void shard_close(struct shard *sh, bool abandon)
                 err = io_file_sync(sh->active->file);
         }
         log_failure(sh, "segment_not_cut", err);
-        log_failure(sh, "state_not_written", statefile_write(sh, atomic_load(&sh->high_watermark)));
+        uint64_t ignored;
+        log_failure(sh, "state_not_written",
+                    statefile_write(sh, atomic_load(&sh->high_watermark), &ignored));
         shard_sync_recovery_point(sh);
     }
     shard_free(sh);

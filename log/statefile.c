@@ -95,9 +95,10 @@ static err_t remove_older_fn(void *arg, const char *name)
     return OK;
 }
 
-err_t statefile_write(struct shard *sh, int64_t offset)
+err_t statefile_write(struct shard *sh, int64_t offset, uint64_t *ret_bytes)
 {
     const struct log_options *o = &sh->log->options;
+    *ret_bytes = 0;
     if (o->state.save == NULL)
         return OK;
     CLEANUP(buf_release) struct buf out = BUF_INIT;
@@ -111,6 +112,7 @@ err_t statefile_write(struct shard *sh, int64_t offset)
     store_u64(out.data + 24, out.len - STATE_HEADER_BYTES);
     store_u32(out.data + 12, crc32c(0, out.data + 16, out.len - 16));
     TRY(io_replace(o->io, path, out.data, out.len));
+    *ret_bytes = out.len;
     /* The one before it stays as long as this one might not be durable; it is now. */
     struct remove_older r = {sh, offset};
     return io_list(o->io, sh->dir, remove_older_fn, &r);
