@@ -59,7 +59,7 @@ static void event_append(struct buf *b, enum style style, uint64_t *seed)
                colon);
     while (b->len - start < EVENT_BYTES - 3) {
         if (style == UNICODE)
-            buf_append(b, "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e" + random_next(seed) % 3 * 3, 3);
+            buf_append(b, &"\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e"[random_next(seed) % 3 * 3], 3);
         else if (style == ESCAPED && random_next(seed) % 4 == 0)
             buf_append_str(b, "\\n");
         else

@@ -362,7 +362,7 @@ static struct slice media_type(struct slice header)
     const char *semicolon = header.data == NULL ? NULL : memchr(header.data, ';', header.len);
     if (semicolon != NULL)
         header.len = (size_t)(semicolon - header.data);
-    while (header.len > 0 && (header.data[header.len - 1] == ' '))
+    while (header.len > 0 && header.data != NULL && header.data[header.len - 1] == ' ')
         header.len--;
     return header;
 }

@@ -315,7 +315,7 @@ static bool is_json_type(struct slice header)
     const char *semicolon = header.data == NULL ? NULL : memchr(header.data, ';', header.len);
     if (semicolon != NULL)
         header.len = (size_t)(semicolon - header.data);
-    while (header.len > 0 && header.data[header.len - 1] == ' ')
+    while (header.len > 0 && header.data != NULL && header.data[header.len - 1] == ' ')
         header.len--;
     return header.len == 0 || slice_equal_nocase(header, SLICE("application/json"));
 }

@@ -2,8 +2,8 @@
  * tests/sim/simdisk_sites.c: which places in the product sync, told apart by their return
  * addresses.
  *
- * A site is the three innermost calls above io_file_sync and io_sync_dir, so that io_replace's syncs
- * are told apart by who calls io_replace. The frame pointer chain is followed (the build has
+ * A site is the three innermost calls above io_file_sync and io_sync_dir, so that io_replace's
+ * syncs are told apart by who calls io_replace. The frame pointer chain is followed (the build has
  * -fno-omit-frame-pointer), so tracing costs next to nothing.
  */
 #include <string.h>

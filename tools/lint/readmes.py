@@ -33,7 +33,8 @@ def main():
                 found.add(where, what, mend)
         for name in files(f"{folder}/*.c", f"{folder}/*.h", f"{folder}/*.def"):
             stem = name.rsplit(".", 1)[0].rsplit("/", 1)[1]
-            if not re.search(rf"\b{re.escape(stem)}\b", text):
+            inner = name.split("/")[1:-1]  # a subfolder of alike files may stand in one line: `wire/<message>.h`
+            if not re.search(rf"\b{re.escape(stem)}\b", text) and f"{'/'.join(inner)}/<" not in text:
                 found.add(where, f"{name} is not mentioned", "add it to the reading order, with one line")
         for header in re.findall(r"\b([\w/-]+\.h)\b", text):
             if not any((ROOT / base / header).is_file() for base in (folder, ".")) and "/usr" not in header:
