@@ -144,7 +144,7 @@ err_t decoder_feed(struct decoder *d, const char *data, size_t len, char *window
         (void)inflateReset(&d->zlib);
     }
     /* A full window may mean that more output is waiting without more input. */
-    while (left > 0 || made == DECODER_WINDOW_BYTES) {
+    while (left > 0 || (made == DECODER_WINDOW_BYTES && !d->at_boundary)) {
         size_t before = left;
         if (d->coding == CODING_ZSTD)
             TRY(unzstd_step(d, &data, &left, window, &made));
