@@ -19,6 +19,7 @@
 #define PREPARE_CHUNK_BYTES MIB(1)
 #define PREPARE_SYNC_BYTES MIB(8) /* so that no sync of the hot path waits behind much more */
 #define PREPARE_FREE_FACTOR 4     /* prepare only with this many segments of free space */
+#define PREPARE_PAUSE_SEGMENTS 16 /* after one that came to nothing */
 #define PREPARE_BUSY_NS                                                                            \
     INT64_C(30000000000) /* half a segment within this time: worth preparing                       \
                           */
@@ -72,18 +73,28 @@ static char *prepared_path(const struct shard *sh)
     return xasprintf("%s/next.prepared", sh->dir);
 }
 
-static err_t write_zeros(struct shard *sh, const char *path, uint64_t bytes)
+/** Writes the file of zeros, or gives up with ERR_AGAIN once it is plain that the device has no
+ * room beside the appends: it must be done in the time in which the other half of the active
+ * segment fills. */
+static err_t write_zeros(struct shard *sh, const char *path)
 {
-    struct io *io = sh->log->options.io;
+    struct clock *clock = sh->log->options.clock;
     CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
     CLEANUP(xfree_ptr) char *zeros = xcalloc(1, PREPARE_CHUNK_BYTES);
-    TRY(io_open(io, path, IO_WRITE | IO_CREATE | IO_TRUNCATE, &file));
+    TRY(io_open(sh->log->options.io, path, IO_WRITE | IO_CREATE | IO_TRUNCATE, &file));
+    int64_t started = clock_mono_ns(clock);
+    uint64_t bytes = sh->prepare_bytes;
     for (uint64_t at = 0; at < bytes;) {
         size_t step = (size_t)MIN((uint64_t)PREPARE_CHUNK_BYTES, bytes - at);
         TRY(io_file_pwrite(file, zeros, step, at));
         at += step;
-        if (at % PREPARE_SYNC_BYTES == 0)
-            TRY(io_file_sync(file));
+        if (at % PREPARE_SYNC_BYTES != 0)
+            continue;
+        TRY(io_file_sync(file));
+        int64_t whole_ns = (clock_mono_ns(clock) - started) / (int64_t)(at / PREPARE_CHUNK_BYTES) *
+                           (int64_t)(bytes / PREPARE_CHUNK_BYTES);
+        if (whole_ns > sh->prepare_budget_ns)
+            return err_fail(ERR_AGAIN, "the device is busy with appends");
     }
     return io_file_sync(file);
 }
@@ -95,16 +106,17 @@ static void prepare_run(struct worker_job *job)
     uint64_t free_bytes = 0;
     err_t err = io_free_bytes(sh->log->options.io, sh->dir, &free_bytes);
     if (err == OK && free_bytes / PREPARE_FREE_FACTOR >= sh->prepare_bytes)
-        err = write_zeros(sh, path, sh->prepare_bytes);
+        err = write_zeros(sh, path);
     else if (err == OK)
-        err = ERR_NO_SPACE;
+        err = err_fail(ERR_NO_SPACE, "too little space for a segment of zeros beside %s", sh->dir);
     if (err == OK) {
         metric_inc(M_segments_prepared_total);
     } else {
-        LOG_WARN("segment_not_prepared", F("shard", sh->dir), F("err", err_text(err)),
-                 F("next", "appending plainly"));
+        LOG_DEBUG("segment_not_prepared", F("shard", sh->dir), F("why", err_text(err)),
+                  F("next", "appending plainly"));
         err_t ignored = io_unlink(sh->log->options.io, path);
         (void)ignored; /* a leftover is truncated by the next preparation or removed at start */
+        atomic_store(&sh->prepare_pause, PREPARE_PAUSE_SEGMENTS);
     }
     atomic_store(&sh->prepare, err == OK ? PREPARE_READY : PREPARE_NONE);
     atomic_fetch_sub(&sh->jobs_pending, 1);
@@ -112,16 +124,21 @@ static void prepare_run(struct worker_job *job)
 
 void shard_maybe_prepare(struct shard *sh)
 {
-    if (atomic_load_explicit(&sh->prepare, memory_order_relaxed) != PREPARE_NONE ||
-        atomic_load(&sh->active->size) < sh->segment_limit / 2)
+    if (sh->prepare_considered || atomic_load(&sh->active->size) < sh->segment_limit / 2)
         return;
+    sh->prepare_considered = true; /* once for each segment */
     int64_t age_ns = clock_mono_ns(sh->log->options.clock) - sh->active_since_ns;
-    if (age_ns > PREPARE_BUSY_NS)
+    if (age_ns > PREPARE_BUSY_NS || atomic_load(&sh->prepare) != PREPARE_NONE)
         return;
+    if (atomic_load(&sh->prepare_pause) > 0) {
+        atomic_fetch_sub(&sh->prepare_pause, 1);
+        return;
+    }
     lock_acquire(&sh->segments_lock);
     size_t ordinal = sh->segment_count;
     lock_release(&sh->segments_lock);
     sh->prepare_bytes = shard_limit_for(sh, ordinal);
+    sh->prepare_budget_ns = age_ns;
     atomic_store(&sh->prepare, PREPARE_RUNNING);
     atomic_fetch_add(&sh->jobs_pending, 1);
     sh->prepare_job.run = prepare_run;
@@ -249,6 +266,7 @@ err_t shard_roll(struct shard *sh)
     sh->segment_limit = shard_limit_for(sh, sh->segment_count - 1);
     lock_release(&sh->segments_lock);
     sh->active_since_ns = clock_mono_ns(sh->log->options.clock);
+    sh->prepare_considered = false;
     sh->point.segment_base = base;
     sh->point.position = 0;
     sh->point.next_offset = base;

@@ -53,8 +53,11 @@ struct shard {
     int64_t point_synced_ns;
 
     /* Preparation of the next segment. */
-    atomic_int prepare; /* enum prepare_state */
+    atomic_int prepare;        /* enum prepare_state */
+    bool prepare_considered;   /* for this active segment; appending thread */
+    atomic_uint prepare_pause; /* segments to pass over */
     uint64_t prepare_bytes;
+    int64_t prepare_budget_ns; /* time in which the rest of the active segment fills */
     struct worker_job prepare_job;
 
     /* Checkpoints: see shard_maybe_checkpoint. */
