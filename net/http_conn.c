@@ -117,7 +117,8 @@ static void on_timeout(struct conn *c)
  * handlers. */
 static void resume_soon(struct http_conn *hc)
 {
-    if (!hc->full || hc->resume_posted || hc->count > LIMIT_HTTP_PIPELINE / 2)
+    if (!hc->full || hc->resume_posted || hc->count > LIMIT_HTTP_PIPELINE / 2 ||
+        conn_output_bytes(hc->c) > LIMIT_HTTP_PIPELINE_BYTES)
         return;
     hc->resume_posted = true;
     reactor_post(conn_reactor(hc->c), &hc->resume);
@@ -234,6 +235,11 @@ static void on_data(struct conn *c, const char *data, size_t len)
     update_deadline(hc, true);
 }
 
+static void on_drain(struct conn *c)
+{
+    resume_soon(conn_user(c));
+}
+
 static bool on_eof(struct conn *c)
 {
     struct http_conn *hc = conn_user(c);
@@ -272,6 +278,7 @@ static void on_close(struct conn *c)
 const struct conn_ops http_conn_ops = {
     .on_open = on_open,
     .on_data = on_data,
+    .on_drain = on_drain,
     .on_eof = on_eof,
     .on_timeout = on_timeout,
     .on_close = on_close,

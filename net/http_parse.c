@@ -263,7 +263,8 @@ static int on_message_complete(llhttp_t *parser)
         x->handler->on_end(x); /* x may be gone now */
     if (hc->phase == HTTP_PHASE_OVER)
         return HPE_PAUSED;
-    hc->full = hc->count >= LIMIT_HTTP_PIPELINE;
+    hc->full =
+        hc->count >= LIMIT_HTTP_PIPELINE || conn_output_bytes(hc->c) > LIMIT_HTTP_PIPELINE_BYTES;
     return hc->full ? HPE_PAUSED : 0;
 }
 

@@ -392,6 +392,29 @@ static void a_client_that_reads_late_gets_everything(void **state)
     close(fd);
 }
 
+static void large_replies_do_not_pile_up(void **state)
+{
+    (void)state;
+    struct test_server own;
+    server_start(&own, NULL);
+    int fd = client_open(&own);
+    for (int i = 0; i < 6; i++)
+        client_send(fd, "GET /big HTTP/1.1\r\nHost: t\r\n\r\n");
+    client_send(fd, "GET /hold?id=1 HTTP/1.1\r\nHost: t\r\n\r\n");
+    for (unsigned i = 1; i <= 6; i++) {
+        char *reply = client_reply(fd, NULL);
+        assert_int_equal(strlen(reply_body(reply)), MIB(32));
+        free(reply);
+        /* One reply may be on its way while the next is made. */
+        assert_true(own.held_count <= i + 2);
+    }
+    server_wait_held(&own, 7);
+    server_release(&own, 1);
+    client_expect(fd, 200, "held 1");
+    close(fd);
+    server_stop(&own);
+}
+
 static void connections_over_the_limit_are_told_so(void **state)
 {
     (void)state;
@@ -439,6 +462,7 @@ int main(void)
         cmocka_unit_test(a_pending_reply_keeps_the_connection_open),
         cmocka_unit_test(a_client_that_never_reads_is_closed),
         cmocka_unit_test(a_client_that_reads_late_gets_everything),
+        cmocka_unit_test(large_replies_do_not_pile_up),
         cmocka_unit_test(connections_over_the_limit_are_told_so),
         cmocka_unit_test(the_server_serves_others_after_all_this),
     };

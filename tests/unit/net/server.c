@@ -206,7 +206,7 @@ static void big_end(struct http_exchange *x)
 
 static const struct http_handler big = {.on_end = big_end};
 
-static struct http_route routes[] = {
+static const struct http_route routes[SERVER_ROUTES] = {
     {"POST", "/echo", HTTP_MATCH_EXACT, &echo, NULL},
     {"GET", "/hold", HTTP_MATCH_EXACT, &hold, NULL},
     {"GET", "/hang", HTTP_MATCH_EXACT, &hang, NULL},
@@ -232,12 +232,14 @@ void server_start(struct test_server *s, const struct test_server_options *optio
     options = options != NULL ? options : &none;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
-    for (size_t i = 0; i < ARRAY_LEN(routes); i++)
-        routes[i].arg = s;
+    for (size_t i = 0; i < SERVER_ROUTES; i++) {
+        s->routes[i] = routes[i];
+        s->routes[i].arg = s;
+    }
     assert_ok(reactor_group_start(or_default(options->reactors, 1), &s->group));
     s->http = http_server_new(&(struct http_options){
-        .routes = routes,
-        .route_count = ARRAY_LEN(routes),
+        .routes = s->routes,
+        .route_count = SERVER_ROUTES,
         .header_bytes_max = options->header_bytes_max != 0 ? options->header_bytes_max : KIB(16),
         .header_ms = or_default(options->header_ms, 60000),
         .body_idle_ms = or_default(options->body_idle_ms, 60000),

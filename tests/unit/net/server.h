@@ -17,11 +17,13 @@
 #include "net/reactor.h"
 
 #define HELD_MAX 256
+#define SERVER_ROUTES 9
 
 struct test_server {
     struct reactor_group *group;
     struct listener *listener;
     struct http_server *http;
+    struct http_route routes[SERVER_ROUTES];
     int port;
     pthread_mutex_t lock;
     pthread_cond_t changed;
