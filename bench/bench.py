@@ -62,7 +62,7 @@ class Bench:
         for run in range(self.options.runs):
             syncs = self.limits(run, "sync")
             bounds.append(3 * next(s["p99_ms"] for s in syncs
-                                   if s["group_bytes"] == 65536 and s["mode"] == "overwrite"))
+                                   if s.get("group_bytes") == 65536 and s["mode"] == "overwrite"))
             with Nginx(self.directory("nginx")) as nginx:
                 peer = self.load(nginx, 1, run=run, load="full")
             for events in self.options.shapes:
@@ -112,6 +112,10 @@ class Bench:
                              for f in ("syncs_per_s", "mb_per_s", "p50_ms", "p99_ms")])
         self.report.table("the machine: write + fdatasync (medians)",
                           ["group", "syncs/s", "MB/s", "p50 ms", "p99 ms"], rows)
+        self.report.table("the machine: CPU of writing to the page cache (medians)",
+                          ["pages", "CPU s/GB"],
+                          [[kind, self.report.median(kind + "_cpu_s_per_gb", bench="limit.page_cache")]
+                           for kind in ("fresh", "again")])
 
     # ---- fetch -------------------------------------------------------------------------------------
 
@@ -198,10 +202,11 @@ class Bench:
         install_kafka()
         for run in range(self.options.runs):
             syncs = self.limits(run, "sync")
-            sync_mb = max(s["mb_per_s"] for s in syncs if s["group_bytes"] == 1048576)
+            sync_mb = max(s["mb_per_s"] for s in syncs if s.get("group_bytes") == 1048576)
             for codec in self.options.codecs:
                 for size in self.options.sizes:
                     self.peers_round(run, codec, size, sync_mb)
+        self.sync_table()
         return self.peers_verdict()
 
     def peers_round(self, run, codec, size, sync_mb):

@@ -5,9 +5,11 @@
  *   sync      one write of N bytes and one fdatasync, again and again, in the directory given:
  *             "append" to a growing file, "overwrite" of a file of zeros written and synced before
  *             (the two ways in which Spillway commits a group)
- *   sendfile  a file in the page cache sent with sendfile over TCP on 127.0.0.1 to a thread that
- *             reads it: into a buffer of 1 MiB as a client must ("buffer"), or dropped in the
- * kernel with MSG_TRUNC ("discard")
+ *   page_cache  CPU of write() alone, into pages that the kernel has to find first ("fresh") and
+ * into pages that the file has already ("again"): where a virtual machine gets its memory from the
+ * host page by page, the first costs many times the second, and every log pays it sendfile  a file
+ * in the page cache sent with sendfile over TCP on 127.0.0.1 to a thread that reads it: into a
+ * buffer of 1 MiB as a client must ("buffer"), or dropped in the kernel with MSG_TRUNC ("discard")
  *
  * Prints one JSON line per measurement.
  */
@@ -93,6 +95,32 @@ static void measure_sync(const struct options *o, size_t group, bool overwrite)
            (double)latency->count * (double)group / seconds / 1e6,
            (double)hist_percentile(latency, 50) / 1e6, (double)hist_percentile(latency, 99) / 1e6,
            (double)latency->max / 1e6, seconds);
+    fflush(stdout);
+    close(fd);
+}
+
+/** CPU of writing the whole file once, no sync. */
+static double write_cpu_s_per_gb(int fd, const char *data)
+{
+    double cpu = bench_thread_cpu_s();
+
+    for (size_t at = 0; at < FILE_BYTES; at += READ_BUFFER) {
+        if (pwrite(fd, data, READ_BUFFER, (off_t)at) != (ssize_t)READ_BUFFER)
+            bench_die_errno("write");
+    }
+    return (bench_thread_cpu_s() - cpu) / ((double)FILE_BYTES / 1e9);
+}
+
+static void measure_page_cache(const struct options *o)
+{
+    CLEANUP(xfree_ptr) char *data = xcalloc(1, READ_BUFFER);
+    int fd = open_scratch(o->directory, false, data);
+    double fresh = write_cpu_s_per_gb(fd, data);
+    double again = write_cpu_s_per_gb(fd, data);
+
+    printf("{\"bench\":\"limit.page_cache\",\"fresh_cpu_s_per_gb\":%.3f,"
+           "\"again_cpu_s_per_gb\":%.3f}\n",
+           fresh, again);
     fflush(stdout);
     close(fd);
 }
@@ -229,6 +257,8 @@ int main(int argc, char **argv)
         measure_sync(&o, groups[i], false);
         measure_sync(&o, groups[i], true);
     }
+    if (o.sync)
+        measure_page_cache(&o);
     if (o.sendfile) {
         measure_sendfile(&o, false, 1);
         measure_sendfile(&o, false, 2);
