@@ -9,5 +9,6 @@
 extern const struct cli_command command_ingest;
 extern const struct cli_command command_serve;
 extern const struct cli_command command_status;
+extern const struct cli_command command_tail;
 
 #endif

@@ -11,6 +11,7 @@
 static const struct cli_command *const commands[] = {
     &command_serve,
     &command_ingest,
+    &command_tail,
     &command_status,
 };
 
