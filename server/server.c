@@ -18,6 +18,7 @@
 #include "base/logger.h"
 #include "base/worker.h"
 #include "catalog/catalog.h"
+#include "ingest/ingest.h"
 #include "kafka/kafka.h"
 #include "log/log.h"
 #include "net/http.h"
@@ -51,6 +52,7 @@ struct server {
     struct reactor_group *reactors;
     struct http_route routes[ROUTES_MAX];
     size_t route_count;
+    struct ingest *ingest;
     struct http_server *http;
     struct kafka_door *kafka;
     struct listener *http_listener;
@@ -119,11 +121,46 @@ static err_t listen_on(struct server *s, const char *address, const struct conn_
     return listener_open(s->reactors, &options, ret_listener);
 }
 
+static void open_ingest(struct server *s)
+{
+    const struct config *c = s->config;
+    const struct ingest_secret secrets[] = {
+        {"github", c->webhooks_github},
+        {"stripe", c->webhooks_stripe},
+    };
+    s->ingest = ingest_new(&(struct ingest_options){
+        .log = s->log,
+        .writer = s->writer,
+        .access = s->access,
+        .reactors = s->reactors,
+        .workers = s->workers,
+        .clock = clock_real(),
+        .codec =
+            c->storage_compression == CONFIG_COMPRESSION_LZ4 ? BATCH_CODEC_LZ4 : BATCH_CODEC_NONE,
+        .body_bytes = (size_t)c->limits_body_bytes,
+        .batch_events = (uint32_t)c->limits_batch_events,
+        .event_bytes = (size_t)c->limits_event_bytes,
+        .secrets = secrets,
+        .secret_count = ARRAY_LEN(secrets),
+    });
+}
+
+/** All routes in one table: those of the doors, then those for operators. */
+static void collect_routes(struct server *s)
+{
+    size_t count;
+    const struct http_route *routes = ingest_routes(s->ingest, &count);
+    ASSERT(count + OPS_ROUTE_COUNT <= ROUTES_MAX);
+    memcpy(s->routes, routes, count * sizeof(*routes));
+    ops_routes(&s->ops, s->routes + count);
+    s->route_count = count + OPS_ROUTE_COUNT;
+}
+
 static err_t open_http(struct server *s)
 {
     const struct config *c = s->config;
-    ops_routes(&s->ops, s->routes);
-    s->route_count = OPS_ROUTE_COUNT;
+    open_ingest(s);
+    collect_routes(s);
     const struct http_options options = {
         .routes = s->routes,
         .route_count = s->route_count,
@@ -263,6 +300,7 @@ static void stop(struct server *s)
     if (s->http != NULL)
         http_server_free(s->http);
     kafka_door_free(s->kafka);
+    ingest_free(s->ingest);
     if (s->log != NULL)
         log_close(s->log);
     if (s->writer != NULL)
