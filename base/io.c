@@ -55,6 +55,11 @@ err_t io_file_sync(struct io_file *file)
     return file->ops->sync(file);
 }
 
+void io_file_drop_cache(struct io_file *file)
+{
+    file->ops->drop_cache(file);
+}
+
 err_t io_file_size(struct io_file *file, uint64_t *ret_size)
 {
     return file->ops->size(file, ret_size);
@@ -103,6 +108,16 @@ err_t io_stat(struct io *io, const char *path, struct io_stat *ret_stat)
 err_t io_free_bytes(struct io *io, const char *path, uint64_t *ret_bytes)
 {
     return io->ops->free_bytes(io, path, ret_bytes);
+}
+
+err_t io_find(struct io *io, const char *path, bool *ret_found)
+{
+    struct io_stat ignored;
+    err_t err = io_stat(io, path, &ignored);
+    if (err != OK && err != ERR_NOT_FOUND)
+        return err;
+    *ret_found = err == OK;
+    return OK;
 }
 
 bool io_exists(struct io *io, const char *path)

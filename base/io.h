@@ -62,6 +62,7 @@ struct io_ops {
     err_t (*truncate)(struct io_file *file, uint64_t size);
     err_t (*sync)(struct io_file *file);
     err_t (*size)(struct io_file *file, uint64_t *ret_size);
+    void (*drop_cache)(struct io_file *file);
     int (*fd)(struct io_file *file);
     err_t (*rename)(struct io *io, const char *from, const char *to);
     err_t (*unlink)(struct io *io, const char *path);
@@ -93,6 +94,10 @@ err_t io_file_pwrite(struct io_file *file, const void *data, size_t len, uint64_
 err_t io_file_truncate(struct io_file *file, uint64_t size) MUST_USE;
 /** fdatasync: contents and size are on stable storage afterwards. */
 err_t io_file_sync(struct io_file *file) MUST_USE;
+/** Forgets cached pages, so that reads show what the disk holds: after a failed sync, also one of
+ * an earlier process, the cache may hold clean pages that were never written. Best effort; for use
+ * after io_file_sync, since dirty pages stay. */
+void io_file_drop_cache(struct io_file *file);
 err_t io_file_size(struct io_file *file, uint64_t *ret_size) MUST_USE;
 /** The file descriptor for sendfile, or -1 where there is none (the simulated disk). Borrowed. */
 int io_file_fd(struct io_file *file);
@@ -109,6 +114,9 @@ err_t io_list(struct io *io, const char *path, io_list_fn fn, void *arg) MUST_US
 /** ERR_NOT_FOUND when absent. */
 err_t io_stat(struct io *io, const char *path, struct io_stat *ret_stat) MUST_USE;
 err_t io_free_bytes(struct io *io, const char *path, uint64_t *ret_bytes) MUST_USE;
+/** Whether `path` is there. A failing look is an error and no answer. */
+err_t io_find(struct io *io, const char *path, bool *ret_found) MUST_USE;
+/** The same where an unreadable one counts as absent: for tests and messages. */
 bool io_exists(struct io *io, const char *path);
 
 /** Makes `path` hold exactly these bytes, durably and atomically: temporary name (path + ".tmp"),

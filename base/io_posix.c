@@ -146,6 +146,11 @@ static err_t posix_size(struct io_file *base, uint64_t *ret_size)
     return OK;
 }
 
+static void posix_drop_cache(struct io_file *base)
+{
+    (void)posix_fadvise(posix_file_of(base)->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 static int posix_fd(struct io_file *base)
 {
     return posix_file_of(base)->fd;
@@ -247,6 +252,7 @@ static const struct io_ops posix_ops = {
     .truncate = posix_truncate,
     .sync = posix_sync,
     .size = posix_size,
+    .drop_cache = posix_drop_cache,
     .fd = posix_fd,
     .rename = posix_rename,
     .unlink = posix_unlink,

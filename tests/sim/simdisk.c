@@ -338,18 +338,34 @@ static void make_safe(struct sim_node *n)
     sim_node_drop_writes(n);
 }
 
-/** Linux after a failed write-back: the pages are clean, whatever reached the disk. Later they may
- * be evicted, and reads then show what the disk has ("fsyncgate", 2018). */
+/** Reads show what the disk has; the size, which the inode holds, stays. */
+static void evict(struct sim_node *n)
+{
+    size_t same = MIN(n->now.len, n->safe.len);
+    if (same > 0)
+        memcpy(n->now.data, n->safe.data, same);
+    if (n->now.len > same)
+        memset(n->now.data + same, 0, n->now.len - same);
+}
+
+/** Linux after a failed write-back: the pages are clean, whatever of them reached the disk. Sooner
+ * or later they are evicted ("fsyncgate", 2018). The size is metadata and is still to be written.
+ */
 static void fail_sync(struct simdisk *d, struct sim_node *n)
 {
     sim_file_lose(n, &d->rng);
-    if (rng_chance(&d->rng, 70))
-        return;
-    d->used -= n->now.len;
-    sim_bytes_resize(&n->now, n->safe.len);
-    if (n->safe.len > 0)
-        memcpy(n->now.data, n->safe.data, n->safe.len);
-    d->used += n->now.len;
+    if (rng_chance(&d->rng, 30))
+        evict(n);
+    if (n->now.len != n->safe.len)
+        push_write(n, n->now.len, NULL, 0);
+}
+
+static void sim_drop_cache(struct io_file *base)
+{
+    struct sim_file *f = file_of(base);
+    struct sim_node *n = &f->disk->nodes[f->node];
+    if (!f->disk->off && n->write_count == 0)
+        evict(n);
 }
 
 static err_t sim_sync(struct io_file *base)
@@ -534,6 +550,7 @@ static const struct io_ops sim_ops = {
     .truncate = sim_truncate,
     .sync = sim_sync,
     .size = sim_size,
+    .drop_cache = sim_drop_cache,
     .fd = sim_fd,
     .rename = sim_rename,
     .unlink = sim_unlink,
