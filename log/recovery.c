@@ -200,6 +200,12 @@ static err_t recover_segment(struct log *log, const char *dir, const int64_t *ba
     CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
     struct scan sc = {.position = from, .next_offset = expected};
     TRY(io_open(io, path, last ? IO_WRITE : IO_READ, &file));
+    if (last) {
+        /* After a kill -9 the tail may exist in the page cache only, and after a failed sync even
+         * as clean pages: it is judged by what is on the disk. */
+        TRY(io_file_sync(file));
+        io_file_drop_cache(file);
+    }
     TRY(io_file_size(file, &sc.file_size));
     if (sc.file_size < from) {
         damage(result, path, sc.file_size, "bytes that were durable are missing");
@@ -215,9 +221,8 @@ static err_t recover_segment(struct log *log, const char *dir, const int64_t *ba
         err = settle_tail(log, &sc, dir, bases[i], result);
     else if (err == OK && sc.next_offset != bases[i + 1])
         damage(result, path, sc.position, "the batches up to the next segment are missing");
-    /* The tail may be in the page cache only: readers must not see it before it is synced. */
-    if (err == OK && last && !result->damaged && (sc.position > from || sc.file_size > sc.position))
-        err = io_file_sync(sc.file);
+    if (err == OK && last && !result->damaged && sc.file_size > sc.position)
+        err = io_file_sync(sc.file); /* the cut */
     free(sc.buffer);
     if (err == OK && (last || result->damaged)) {
         /* A damaged one can still be read up to the damage. */
