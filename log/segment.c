@@ -211,10 +211,10 @@ err_t segment_seal(struct segment *s)
     TRY(segment_use(s));
     uint64_t file_size, size = atomic_load(&s->size);
     TRY(io_file_size(s->file, &file_size));
-    if (file_size != size) {
+    if (file_size != size)
         TRY(io_file_truncate(s->file, size));
-        TRY(io_file_sync(s->file));
-    }
+    /* Also when the size is right already: a run that was killed may have set it and not synced. */
+    TRY(io_file_sync(s->file));
     TRY(segment_index_write(s));
     lock_acquire(&s->lock);
     free(s->entries);
