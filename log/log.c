@@ -13,6 +13,7 @@
 
 #define FORMAT_VERSION 1
 #define FORMAT_MAX_BYTES KIB(64)
+#define CHECKPOINT_BYTES MIB(64)
 #define CREATING_PREFIX ".creating-"
 
 bool log_stream_name_valid(const char *name, size_t len)
@@ -78,8 +79,11 @@ static err_t datadir_open(struct log *log)
     struct io *io = log->options.io;
     CLEANUP(xfree_ptr) char *format = xasprintf("%s/format", log->data_dir);
     TRY(io_mkdir_durable(io, log->data_dir));
-    bool has_log = io_exists(io, log->log_dir);
-    if (io_exists(io, format)) {
+    bool has_log;
+    bool has_format;
+    TRY(io_find(io, log->log_dir, &has_log));
+    TRY(io_find(io, format, &has_format));
+    if (has_format) {
         TRY(format_check(io, format));
         if (!has_log)
             return err_fail(ERR_CORRUPT, "%s is missing although %s exists: is a disk not mounted?",
@@ -251,13 +255,36 @@ static err_t remove_tree(struct io *io, const char *dir)
     return io_rmdir(io, dir);
 }
 
+/** Removes what an earlier creation left, if anything. */
+static err_t remove_leftover(struct io *io, const char *dir)
+{
+    bool found;
+    TRY(io_find(io, dir, &found));
+    return found ? remove_tree(io, dir) : OK;
+}
+
+/** Takes away a stream whose creation failed at its last sync: it was not promised and may have
+ * another number of shards. It loses its name first, durably: a start must not meet a part of it.
+ */
+static err_t discard(struct log *log, const char *dir, const char *temp)
+{
+    struct io *io = log->options.io;
+    bool found;
+    TRY(io_find(io, dir, &found));
+    if (!found)
+        return OK;
+    TRY(io_rename(io, dir, temp));
+    TRY(io_sync_dir(io, log->log_dir));
+    return remove_tree(io, temp);
+}
+
 static err_t create_files(struct log *log, const char *name, unsigned shards)
 {
     struct io *io = log->options.io;
     CLEANUP(xfree_ptr) char *temp = xasprintf("%s/%s0", log->log_dir, CREATING_PREFIX);
     CLEANUP(xfree_ptr) char *dir = xasprintf("%s/%s", log->log_dir, name);
-    if (io_exists(io, temp))
-        TRY(remove_tree(io, temp));
+    TRY(remove_leftover(io, temp));
+    TRY(discard(log, dir, temp));
     TRY(io_mkdir(io, temp));
     for (unsigned i = 0; i < shards; i++) {
         CLEANUP(xfree_ptr) char *shard_dir = xasprintf("%s/%u", temp, i);
@@ -273,12 +300,7 @@ static err_t create_locked(struct log *log, const char *name, unsigned shards,
 {
     if (log_find_stream(log, name, strlen(name)) != NULL)
         return err_fail(ERR_EXISTS, "stream %s already exists", name);
-    CLEANUP(xfree_ptr) char *dir = xasprintf("%s/%s", log->log_dir, name);
-    /* Left by a creation whose last sync failed: it was not promised, and it is whole. */
-    if (!io_exists(log->options.io, dir))
-        TRY(create_files(log, name, shards));
-    else
-        TRY(io_sync_dir(log->options.io, log->log_dir));
+    TRY(create_files(log, name, shards));
     struct stream *s = stream_new(log, name);
     err_t err = stream_open_shards(s, shards);
     if (err != OK) {
@@ -334,8 +356,8 @@ static err_t open_stream(void *arg, const char *name)
     if (strncmp(name, CREATING_PREFIX, strlen(CREATING_PREFIX)) == 0)
         return remove_tree(log->options.io, dir);
     struct io_stat st;
-    if (!log_stream_name_valid(name, strlen(name)) || io_stat(log->options.io, dir, &st) != OK ||
-        !st.is_dir) {
+    TRY(io_stat(log->options.io, dir, &st));
+    if (!log_stream_name_valid(name, strlen(name)) || !st.is_dir) {
         LOG_WARN("not_a_stream", F("path", dir), F("next", "passing over it"));
         return OK;
     }
@@ -369,6 +391,12 @@ static void log_free(struct log *log, bool abandon)
     free(log);
 }
 
+static void seal_leftovers(void *arg UNUSED, struct stream *s)
+{
+    for (unsigned i = 0; i < s->shard_count; i++)
+        shard_seal_leftovers(s->shards[i]);
+}
+
 err_t log_open(const struct log_options *options, struct log **ret_log)
 {
     ASSERT(options->segment_bytes >= LIMIT_SEGMENT_MIN_BYTES);
@@ -377,6 +405,8 @@ err_t log_open(const struct log_options *options, struct log **ret_log)
     log->data_dir = xstrdup(options->data_dir);
     log->log_dir = xasprintf("%s/log", options->data_dir);
     log->options.data_dir = log->data_dir;
+    if (log->options.checkpoint_bytes == 0)
+        log->options.checkpoint_bytes = CHECKPOINT_BYTES;
     lock_init(&log->create_lock, LOCK_RANK_CREATE);
     lock_init(&log->lock, LOCK_RANK_LOG);
     err_t err = datadir_open(log);
@@ -390,6 +420,7 @@ err_t log_open(const struct log_options *options, struct log **ret_log)
         log_free(log, true);
         return err;
     }
+    log_each_stream(log, seal_leftovers, NULL);
     *ret_log = log;
     return OK;
 }

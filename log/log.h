@@ -44,6 +44,7 @@ struct log_options {
     uint64_t segment_bytes;      /* upper bound; a shard's first segments are 16 and 64 MiB */
     struct worker_pool *workers; /* prepares segments, writes indexes and checkpoints */
     struct log_state_ops state;  /* may be all NULL */
+    uint64_t checkpoint_bytes;   /* a checkpoint of that state per this much log; 0: 64 MiB */
 };
 
 /** Opens the data directory: recovers every shard (see log/recovery.c), syncs what it keeps,

@@ -145,7 +145,6 @@ void shard_maybe_prepare(struct shard *sh)
     worker_submit(sh->log->options.workers, &sh->prepare_job);
 }
 
-#define CHECKPOINT_LOG_BYTES MIB(64)
 #define CHECKPOINT_FACTOR 4
 
 /** Sealing, away from the appending thread. */
@@ -198,12 +197,11 @@ static void checkpoint_run(struct worker_job *job)
     atomic_fetch_sub(&sh->jobs_pending, 1);
 }
 
-void shard_maybe_checkpoint(struct shard *sh, size_t appended)
+void shard_maybe_checkpoint(struct shard *sh)
 {
-    sh->since_checkpoint += appended;
     /* A large checkpoint is worth writing only for more log. */
-    uint64_t due =
-        MAX((uint64_t)CHECKPOINT_LOG_BYTES, CHECKPOINT_FACTOR * atomic_load(&sh->checkpoint_bytes));
+    uint64_t due = MAX(sh->log->options.checkpoint_bytes,
+                       CHECKPOINT_FACTOR * atomic_load(&sh->checkpoint_bytes));
     if (sh->since_checkpoint < due || sh->log->options.state.save == NULL ||
         atomic_load(&sh->checkpoint_running))
         return;

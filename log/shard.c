@@ -305,6 +305,7 @@ static err_t make_room(struct shard *sh, size_t bytes)
 err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count)
 {
     TRY(shard_admit(sh));
+    shard_maybe_checkpoint(sh);
     size_t bytes = assign_offsets(sh, batches, count);
     ASSERT(bytes <= LIMIT_GROUP_BYTES && count > 0);
     TRY(make_room(sh, bytes));
@@ -312,13 +313,13 @@ err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count)
     if (unlikely(err != OK))
         return handle_failure(sh, err);
     publish(sh, batches, count, bytes);
+    sh->since_checkpoint += bytes;
     if (unlikely(shard_status(sh) == SHARD_FULL))
         shard_set_status(sh, SHARD_OPEN, "");
     write_point(sh);
     if (clock_mono_ns(sh->log->options.clock) - sh->point_synced_ns > POINT_SYNC_NS)
         shard_sync_recovery_point(sh);
     shard_maybe_prepare(sh);
-    shard_maybe_checkpoint(sh, bytes);
     wake_waiters(sh);
     return OK;
 }

@@ -97,6 +97,8 @@ struct stream {
  */
 err_t shard_open(struct log *log, struct stream *stream, unsigned index,
                  struct shard **ret_shard) MUST_USE;
+/** Hands segments whose sealing a crash took away to the workers: once the whole log is open. */
+void shard_seal_leftovers(struct shard *sh);
 /** Writes what makes the next start quick. `abandon`: writes nothing. */
 void shard_close(struct shard *sh, bool abandon);
 /** Creates the directory with an empty first segment, synced; its parent is not. */
@@ -139,8 +141,11 @@ err_t statefile_write(struct shard *sh, int64_t offset, uint64_t *ret_bytes) MUS
 err_t shard_roll(struct shard *sh) MUST_USE;
 /** Cuts and indexes a segment that is no longer active, on a worker. */
 void shard_seal_in_background(struct shard *sh, struct segment *s);
-/** Starts a checkpoint when enough was appended since the last. Appending thread. */
-void shard_maybe_checkpoint(struct shard *sh, size_t appended);
+/** Starts a checkpoint as of the high watermark when enough was appended since the last. To be
+ * called before an append: the writer knows the keys of all groups but the one it is in. Appending
+ * thread.
+ */
+void shard_maybe_checkpoint(struct shard *sh);
 /** Starts preparing the next segment where that is worth it. Appending thread. */
 void shard_maybe_prepare(struct shard *sh);
 uint64_t shard_limit_for(const struct shard *sh, size_t ordinal);

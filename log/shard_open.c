@@ -32,8 +32,16 @@ static void add_sealed(struct shard *sh, const struct listing *l, size_t until)
         struct segment *s = (indexed ? segment_new_sealed : segment_new_leftover)(
             io, sh->dir, l->logs[i], l->logs[i + 1]);
         shard_push_segment(sh, s);
-        if (!indexed)
+    }
+}
+
+void shard_seal_leftovers(struct shard *sh)
+{
+    struct segment *s;
+    for (size_t i = 0; (s = shard_segment_at(sh, i)) != NULL; i++) {
+        if (s != sh->active && !atomic_load(&s->sealed))
             shard_seal_in_background(sh, s);
+        segment_unref(s);
     }
 }
 
@@ -79,15 +87,24 @@ static void settle(struct shard *sh, const struct listing *l, struct recovery_re
         shard_set_status(sh, SHARD_READ_ONLY, found->text);
 }
 
+/** Damage behind the checkpoint closes this shard to appends (its request keys are not all known)
+ * and no other. */
+static err_t restore_state(struct shard *sh, const struct listing *l, int64_t next_offset)
+{
+    err_t err = statefile_restore(sh, l->states, l->state_count, next_offset);
+    if (err != ERR_CORRUPT)
+        return err;
+    if (shard_status(sh) != SHARD_READ_ONLY)
+        shard_set_status(sh, SHARD_READ_ONLY, err_text(err));
+    return OK;
+}
+
 static err_t open_in(struct shard *sh, struct listing *l)
 {
     struct log *log = sh->log;
     struct io *io = log->options.io;
     struct recovery_point point;
-    err_t err = io_exists(io, sh->dir) ? OK : ERR_NOT_FOUND;
-    if (err == OK)
-        err = listing_read(io, sh->dir, l);
-    TRY(err);
+    TRY(listing_read(io, sh->dir, l));
     TRY(listing_remove_rubbish(io, sh->dir, l));
     err_t point_err = recovery_point_read(io, sh->dir, &point);
     if (point_err != OK && point_err != ERR_NOT_FOUND && point_err != ERR_CORRUPT)
@@ -111,13 +128,13 @@ static err_t open_in(struct shard *sh, struct listing *l)
         atomic_store(&sh->log_start, point.log_start);
     sh->point.log_start = atomic_load(&sh->log_start);
     if (shard_status(sh) == SHARD_READ_ONLY)
-        return statefile_restore(sh, l->states, l->state_count, found.next_offset);
+        return restore_state(sh, l, found.next_offset);
     bool unchanged = point_err == OK && point.segment_base == sh->active->base_offset &&
                      point.position == atomic_load(&sh->active->size);
     if (!unchanged)
         shard_sync_recovery_point(sh);
     sh->point_synced = true;
-    return statefile_restore(sh, l->states, l->state_count, found.next_offset);
+    return restore_state(sh, l, found.next_offset);
 }
 
 err_t shard_open(struct log *log, struct stream *stream, unsigned index, struct shard **ret_shard)
