@@ -14,9 +14,6 @@ err_t wire_reader_end(struct wire_reader *r, const char *what)
 {
     if (!wire_ok(r))
         return err_fail(ERR_INVALID_REQUEST, "%s is cut short or malformed", what);
-    if (cursor_left(&r->at) != 0)
-        return err_fail(ERR_INVALID_REQUEST, "%s has %zu bytes too many", what,
-                        cursor_left(&r->at));
     return OK;
 }
 

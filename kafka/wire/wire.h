@@ -29,8 +29,9 @@ struct wire_reader {
 
 /** Reads `len` borrowed bytes; slices point into them. */
 struct wire_reader wire_reader_of(const void *data, size_t len, bool flexible);
-/** OK when everything was read well and nothing is left over; else ERR_INVALID_REQUEST with a
- * sentence that names `what`. */
+/** OK when everything was read well; else ERR_INVALID_REQUEST with a sentence that names `what`.
+ * Bytes left over are ignored, as Apache Kafka does: librdkafka 2.11 sends three with Metadata 12.
+ */
 err_t wire_reader_end(struct wire_reader *r, const char *what) MUST_USE;
 static inline bool wire_ok(const struct wire_reader *r)
 {
