@@ -111,6 +111,19 @@ static int64_t bad_index(json_t *reply)
     return json_is_integer(index) ? json_integer_value(index) : -1;
 }
 
+/** The event that holds the byte of the body that the sentence names ("… at byte 50 …"), or -1. */
+static int64_t event_at_byte(const struct import *im, const char *text)
+{
+    const char *at = text == NULL ? NULL : strstr(text, " at byte ");
+    if (at == NULL || im->input.is_array)
+        return -1;
+    size_t byte = strtoull(at + strlen(" at byte "), NULL, 10);
+    int64_t index = 0;
+    for (size_t i = 0; i < MIN(byte, im->body.len); i++)
+        index += im->body.data[i] == '\n';
+    return MIN(index, (int64_t)im->count - 1);
+}
+
 /** Says what the server refused, with the line of the input. */
 static void explain(const struct import *im, const struct http_client_reply *reply)
 {
@@ -120,6 +133,8 @@ static void explain(const struct import *im, const struct http_client_reply *rep
         error = json_object_get(error, "message");
     const char *text = json_string_value(error);
     int64_t index = bad_index(root);
+    if (index < 0)
+        index = event_at_byte(im, text);
     uint64_t first = im->lines[0];
     fprintf(stderr, "spillway ingest: %s:", im->input.name);
     if (index >= 0 && (size_t)index < im->count)

@@ -254,17 +254,21 @@ static err_t batch_deliver(const uint8_t *data, size_t len, struct kafka_positio
     struct record_reader reader;
     struct record rec;
     TRY(record_reader_open(&reader, data, len, PLAIN_BYTES_MAX));
-    err_t err;
-    while ((err = record_reader_next(&reader, &rec)) == OK) {
+    err_t err = OK;
+    while (err == OK) {
+        err_t read = record_reader_next(&reader, &rec);
+        if (read != OK) {
+            err = read == ERR_END ? OK : read;
+            break;
+        }
         if (rec.offset < pos->next_offset)
             continue;
         err = fn(arg, pos->partition, &rec);
-        if (err != OK)
-            break;
-        pos->next_offset = rec.offset + 1;
+        if (err == OK)
+            pos->next_offset = rec.offset + 1;
     }
     record_reader_close(&reader);
-    return err == ERR_END ? OK : err;
+    return err;
 }
 
 /** All whole batches; one that the reply's size limit cut off ends it. */
