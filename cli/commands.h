@@ -7,6 +7,7 @@
 #include "cli/options.h"
 
 extern const struct cli_command command_ingest;
+extern const struct cli_command command_log;
 extern const struct cli_command command_serve;
 extern const struct cli_command command_status;
 extern const struct cli_command command_tail;

@@ -9,10 +9,7 @@
 #include "cli/commands.h"
 
 static const struct cli_command *const commands[] = {
-    &command_serve,
-    &command_ingest,
-    &command_tail,
-    &command_status,
+    &command_serve, &command_ingest, &command_tail, &command_log, &command_status,
 };
 
 static int print_help(void)

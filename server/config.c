@@ -318,9 +318,9 @@ static err_t read_file(struct config *c, const char *path, bool in_data_dir)
 {
     CLEANUP(xfree_ptr) char *data = NULL;
     size_t len;
-    err_t err = io_read_file(io_posix(), path, CONFIG_FILE_MAX, &data, &len);
-    if (err == ERR_NOT_FOUND && in_data_dir)
+    if (in_data_dir && !io_exists(io_posix(), path))
         return OK;
+    err_t err = io_read_file(io_posix(), path, CONFIG_FILE_MAX, &data, &len);
     if (err != OK)
         return err_fail(ERR_INVALID_CONFIG, "the configuration file cannot be read: %s",
                         err_text(err));
