@@ -65,7 +65,9 @@ void reply_events(struct reply *r, const struct tenant *t, const struct append_o
 
 void reply_add_retry(struct http_exchange *x, err_t code)
 {
-    if (err_http_status(code) == 503)
+    /* What may pass by itself. A missing secret or a damaged shard waits for an operator. */
+    if (code == ERR_BUFFER_FULL || code == ERR_UNAVAILABLE || code == ERR_IO ||
+        code == ERR_NO_MEMORY)
         http_add_header(x, "Retry-After", "1");
 }
 
