@@ -263,8 +263,7 @@ static err_t frame_look(const char *data, size_t len, uint32_t *ret_size,
         return OK;
     uint32_t size = load_u32(data);
     if (size < REQUEST_HEADER_FIXED_BYTES || size > LIMIT_KAFKA_REQUEST_BYTES)
-        return err_fail(ERR_INVALID_REQUEST,
-                        "a request of %u bytes (as int32: %d); allowed are %d to %zu", size,
+        return err_fail(ERR_INVALID_REQUEST, "a request of %d bytes; allowed are %d to %zu",
                         (int32_t)size, REQUEST_HEADER_FIXED_BYTES, LIMIT_KAFKA_REQUEST_BYTES);
     if (len < 4 + REQUEST_HEADER_FIXED_BYTES)
         return OK;
