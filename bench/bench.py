@@ -20,7 +20,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from report import Report  # noqa: E402
-from servers import (NGINX, TOKEN, Failed, Kafka, Nginx, Spillway, install_kafka, program)  # noqa: E402
+from servers import (NGINX, TOKEN, Failed, Kafka, Nginx, Spillway, build_choice, install_kafka, program)  # noqa: E402
 
 SHAPES = {1: 64, 100: 16, 1000: 16}  # events in a request: connections
 
@@ -355,6 +355,7 @@ def parse_arguments(arguments):
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement (10)")
     parser.add_argument("--seed", type=int, default=1, help="of the events (1)")
     parser.add_argument("--directory", help="where the data goes; on a disk, not tmpfs (/var/tmp)")
+    parser.add_argument("--build", help="build directory to measure (build-release, else build)")
     parser.add_argument("--shapes", type=int, nargs="+", default=list(SHAPES), choices=list(SHAPES),
                         help="ingest: events in each request (1 100 1000)")
     parser.add_argument("--gigabytes", type=float, default=2, help="fetch: size of the log (2)")
@@ -375,6 +376,8 @@ def check_surroundings(names, work):
 
 def main():
     options = parse_arguments(sys.argv[1:])
+    if options.build:
+        build_choice[:] = [os.path.abspath(options.build)]
     work = tempfile.mkdtemp(prefix="spillway-bench.", dir=options.directory or "/var/tmp")
     os.chmod(work, 0o755)  # nginx's worker is another user
     status = 0

@@ -22,13 +22,16 @@ class Failed(Exception):
     """Something that the benchmark needs did not work; the text says what."""
 
 
+build_choice = ["build-release", "build"]
+
+
 def build_dir():
-    """The release build if there is one, else the ordinary build."""
-    for name in ("build-release", "build"):
+    """The build given with --build, else the release build if there is one, else the ordinary one."""
+    for name in build_choice:
         path = os.path.join(ROOT, name)
         if os.access(os.path.join(path, "spillway"), os.X_OK):
             return path
-    raise Failed("no build-release/spillway and no build/spillway: run ./x build release")
+    raise Failed(f"no spillway in {' or '.join(build_choice)}: run ./x build release")
 
 
 def program(name):
