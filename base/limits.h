@@ -27,11 +27,10 @@
 #define LIMIT_JSON_DEPTH 512
 #define LIMIT_HTTP_HEADERS 100
 #define LIMIT_HTTP_PIPELINE 64 /* requests of one connection that wait for their replies */
-#define LIMIT_HTTP_PIPELINE 64          /* requests of one connection that wait for their replies */
 #define LIMIT_HTTP_PIPELINE_BYTES KIB(256) /* replies not yet sent; above, its requests wait */
 #define LIMIT_HTTP_URI KIB(8)
-#define LIMIT_HTTP_DROP_BYTES                                                                      \
-    MIB(1) /* of a refused body, read so that the connection stays usable */
+/* of a refused body, read so that the connection stays usable */
+#define LIMIT_HTTP_DROP_BYTES MIB(1)
 #define LIMIT_KAFKA_REQUEST_BYTES MIB(100)     /* a Produce request */
 #define LIMIT_KAFKA_SMALL_REQUEST_BYTES MIB(4) /* any other request */
 #define LIMIT_KAFKA_REQUEST_ITEMS 50000        /* topics and partitions named by one request */
