@@ -64,24 +64,34 @@ struct http_handler {
 
 enum http_match { HTTP_MATCH_EXACT, HTTP_MATCH_PREFIX /* path itself, or followed by '/' */ };
 
+/** Which pages of other sites may read the replies of a route. */
+enum http_cors {
+    HTTP_CORS_NONE,
+    HTTP_CORS_ANY,    /* every page: public routes */
+    HTTP_CORS_ORIGIN, /* those of http_options.allowed_origins */
+};
+
 /** Rows are tried in order. A path that matches with no fitting method is answered 405 with Allow;
- * an unknown path 404. */
+ * an unknown path 404. OPTIONS is answered by the server (200, with the CORS headers of the path's
+ * first row) unless a row asks for it. */
 struct http_route {
     const char *methods; /* "POST", or "GET, POST" */
     const char *path;
     enum http_match match;
     const struct http_handler *handler;
     void *arg;
+    enum http_cors cors;
 };
 
 struct http_options {
     const struct http_route *routes; /* borrowed for the server's life */
     size_t route_count;
-    size_t header_bytes_max; /* request line and headers; above: 431 */
-    unsigned header_ms;      /* time for the headers of one request; above: 408 */
-    unsigned body_idle_ms;   /* time between pieces of a body; above: 408 */
-    unsigned keepalive_ms;   /* idle time between requests; above: close */
-    struct clock *clock;     /* for Date and correlation ids; NULL: the machine's */
+    size_t header_bytes_max;     /* request line and headers; above: 431 */
+    unsigned header_ms;          /* time for the headers of one request; above: 408 */
+    unsigned body_idle_ms;       /* time between pieces of a body; above: 408 */
+    unsigned keepalive_ms;       /* idle time between requests; above: close */
+    const char *allowed_origins; /* comma-separated origins, "*.suffix" or "*"; may be NULL */
+    struct clock *clock;         /* for Date and correlation ids; NULL: the machine's */
 };
 
 /** The server's conn_ops; listener_options.arg is the http_server. */

@@ -51,6 +51,7 @@ struct http_exchange {
     uint64_t body_bytes;    /* received so far */
     uint64_t dropped_bytes; /* of them, after the reply was given */
     uint8_t http_minor;
+    enum http_cors cors;
     bool head_only; /* HEAD */
     bool keep_alive;
     bool expect_continue;
@@ -160,6 +161,12 @@ void http_parse_fail(struct http_conn *hc, err_t code, const char *text);
 /** Checks the complete headers and fills x->request. On failure returns the error and *ret_text. */
 err_t http_request_complete(struct http_exchange *x, const char *method, uint8_t http_minor,
                             const char **ret_text);
+
+/* http_cors.c */
+/** The headers of a reply of a route with CORS. */
+void http_cors_append(struct buf *head, const struct http_exchange *x);
+/** Answers an OPTIONS request. */
+void http_cors_preflight(struct http_exchange *x);
 
 /* http_stamp.c: what is different in each reply. */
 void http_stamp_seed(struct http_worker *w);

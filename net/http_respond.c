@@ -102,6 +102,8 @@ static void build_head(struct buf *head, struct http_exchange *x, int status,
     buf_append(head, x->correlation, x->correlation_len);
     APPEND(head, "\r\n");
     append_connection(head, x);
+    if (x->cors != HTTP_CORS_NONE)
+        http_cors_append(head, x);
     buf_append_slice(head, buf_slice(&x->extra));
     APPEND(head, "\r\n");
 }

@@ -208,11 +208,16 @@ bool http_route_exchange(struct http_exchange *x, unsigned method)
         if ((row->methods & bit) != 0) {
             x->handler = row->route->handler;
             x->route_arg = row->route->arg;
+            x->cors = row->route->cors;
             return true;
         }
+        if (allowed == 0)
+            x->cors = row->route->cors;
         allowed |= row->methods;
     }
-    if (allowed != 0)
+    if (method == HTTP_OPTIONS)
+        http_cors_preflight(x);
+    else if (allowed != 0)
         answer_not_allowed(x, allowed);
     else
         http_respond(x, 404, "text/plain", "Not found", 9);

@@ -205,6 +205,70 @@ static void an_upgrade_is_not_taken(void **state)
     close(fd);
 }
 
+/* ---- other origins ---- */
+
+static char *ask_as(int fd, const char *method, const char *path, const char *origin)
+{
+    int status = 0;
+    client_printf(fd, "%s %s HTTP/1.1\r\nHost: t\r\nOrigin: %s\r\n\r\n", method, path, origin);
+    char *reply = client_reply(fd, &status);
+    assert_int_equal(status, 200);
+    return reply;
+}
+
+static void pages_of_allowed_origins_may_read_replies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        const char *origin;
+        const char *allowed; /* NULL: none */
+    } cases[] = {
+        {"/ok", "https://app.example.com", NULL},
+        {"/public", "https://any.where", "*"},
+        {"/private", "https://app.example.com", "https://app.example.com"},
+        {"/private/x", "https://a.b.trusted.org:8443", "https://a.b.trusted.org:8443"},
+        {"/private", "https://trusted.org", NULL},
+        {"/private", "https://nottrusted.org", NULL},
+        {"/private", "https://app.example.com.evil.org", NULL},
+        {"/private", "https://evil.org/.trusted.org:1", NULL},
+        {"/private", "null", NULL},
+    };
+    int fd = client_open(&server);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *reply = ask_as(fd, "GET", cases[i].path, cases[i].origin);
+        char wanted[128];
+        snprintf(wanted, sizeof(wanted), "\r\nAccess-Control-Allow-Origin: %s\r\n",
+                 cases[i].allowed == NULL ? "" : cases[i].allowed);
+        assert_int_equal(strstr(reply, wanted) != NULL, cases[i].allowed != NULL);
+        if (cases[i].allowed == NULL)
+            assert_null(strstr(reply, "Allow-Origin"));
+        free(reply);
+    }
+    close(fd);
+}
+
+static void preflight_requests_are_answered_on_any_path(void **state)
+{
+    (void)state;
+    int fd = client_open(&server);
+    char *reply = ask_as(fd, "OPTIONS", "/public", "https://any.where");
+    assert_non_null(strstr(reply, "\r\nAccess-Control-Allow-Origin: *\r\n"));
+    assert_non_null(strstr(reply, "\r\nAccess-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE, "
+                                  "OPTIONS\r\n"));
+    assert_non_null(strstr(reply, "\r\nAccess-Control-Allow-Headers: Content-Type"));
+    assert_non_null(strstr(reply, "\r\nAccess-Control-Max-Age: 86400\r\n"));
+    assert_non_null(strstr(reply, "\r\nContent-Length: 0\r\n"));
+    free(reply);
+    reply = ask_as(fd, "OPTIONS", "/private", "https://evil.org");
+    assert_null(strstr(reply, "Allow-Origin"));
+    assert_non_null(strstr(reply, "\r\nVary: Origin\r\n"));
+    free(reply);
+    free(ask_as(fd, "OPTIONS", "*", "https://any.where"));
+    free(ask_as(fd, "OPTIONS", "/nothing", "https://any.where"));
+    close(fd);
+}
+
 /* ---- bodies ---- */
 
 static void chunked_bodies_and_trailers_are_read(void **state)
@@ -541,6 +605,8 @@ int main(void)
         cmocka_unit_test(http_1_0_connections_close_unless_kept_alive),
         cmocka_unit_test(connection_close_is_honoured),
         cmocka_unit_test(an_upgrade_is_not_taken),
+        cmocka_unit_test(pages_of_allowed_origins_may_read_replies),
+        cmocka_unit_test(preflight_requests_are_answered_on_any_path),
         cmocka_unit_test(chunked_bodies_and_trailers_are_read),
         cmocka_unit_test(a_body_of_megabytes_arrives_whole),
         cmocka_unit_test(one_hundred_continue_is_sent_when_asked_for),

@@ -215,6 +215,8 @@ static const struct http_route routes[SERVER_ROUTES] = {
     {"DELETE", "/ok", HTTP_MATCH_PREFIX, &ok, NULL},
     {"GET", "/client", HTTP_MATCH_EXACT, &client, NULL},
     {"GET", "/query", HTTP_MATCH_EXACT, &query, NULL},
+    {"GET, POST", "/public", HTTP_MATCH_PREFIX, &ok, NULL, HTTP_CORS_ANY},
+    {"GET", "/private", HTTP_MATCH_PREFIX, &ok, NULL, HTTP_CORS_ORIGIN},
     {"GET", "/big", HTTP_MATCH_EXACT, &big, NULL},
 };
 
@@ -239,6 +241,7 @@ void server_start(struct test_server *s, const struct test_server_options *optio
     assert_ok(reactor_group_start(or_default(options->reactors, 1), &s->group));
     s->http = http_server_new(&(struct http_options){
         .routes = s->routes,
+        .allowed_origins = "https://app.example.com, *.trusted.org",
         .route_count = SERVER_ROUTES,
         .header_bytes_max = options->header_bytes_max != 0 ? options->header_bytes_max : KIB(16),
         .header_ms = or_default(options->header_ms, 60000),

@@ -6,7 +6,8 @@
  * answers when the
  * test calls server_release with its ?id=; GET /query tells its parameter `name`; GET /hang is only
  * ever aborted; POST /refuse answers 401 before the body; GET /big sends 32 MiB; /ok answers at
- * once; GET /client tells who asks.
+ * once; GET /client tells who asks;
+ * /public and /private are like /ok, with CORS.
  */
 #ifndef TESTS_UNIT_NET_SERVER_H
 #define TESTS_UNIT_NET_SERVER_H
@@ -17,7 +18,7 @@
 #include "net/reactor.h"
 
 #define HELD_MAX 256
-#define SERVER_ROUTES 9
+#define SERVER_ROUTES 11
 
 struct test_server {
     struct reactor_group *group;
