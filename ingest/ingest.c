@@ -31,16 +31,16 @@ static void make_routes(struct ingest *in, size_t providers)
 {
     in->routes = xcalloc(3 + providers, sizeof(in->routes[0]));
     const struct http_route fixed[] = {
-        {"POST", "/ingest", HTTP_MATCH_EXACT, &events_handler, in},
-        {"POST", "/e", HTTP_MATCH_EXACT, &events_handler, in},
-        {"POST", "/webhooks", HTTP_MATCH_PREFIX, &webhooks_handler, in},
+        {"POST", "/ingest", HTTP_MATCH_EXACT, &events_handler, in, HTTP_CORS_ANY},
+        {"POST", "/e", HTTP_MATCH_EXACT, &events_handler, in, HTTP_CORS_ANY},
+        {"POST", "/webhooks", HTTP_MATCH_PREFIX, &webhooks_handler, in, HTTP_CORS_NONE},
     };
     memcpy(in->routes, fixed, sizeof(fixed));
     in->route_count = ARRAY_LEN(fixed);
     for (size_t i = 0; i < providers; i++) {
         char *path = xasprintf("/%s", webhook_providers[i]->name);
-        in->routes[in->route_count++] =
-            (struct http_route){"POST", path, HTTP_MATCH_EXACT, &webhooks_host_handler, in};
+        in->routes[in->route_count++] = (struct http_route){
+            .methods = "POST", .path = path, .handler = &webhooks_host_handler, .arg = in};
     }
 }
 

@@ -305,8 +305,10 @@ void ops_routes(struct ops *ops, struct http_route routes[OPS_ROUTE_COUNT])
     static const struct http_handler metrics = {.on_end = metrics_end};
     static const struct http_handler status = {.on_end = status_end};
     static const char any[] = "GET, POST, PUT, PATCH, DELETE";
-    routes[0] = (struct http_route){any, "/health", HTTP_MATCH_EXACT, &health, ops};
-    routes[1] = (struct http_route){any, "/", HTTP_MATCH_EXACT, &health, ops};
-    routes[2] = (struct http_route){"GET", "/metrics", HTTP_MATCH_EXACT, &metrics, ops};
-    routes[3] = (struct http_route){"GET", "/admin/status", HTTP_MATCH_EXACT, &status, ops};
+    routes[0] = (struct http_route){any, "/health", HTTP_MATCH_EXACT, &health, ops, HTTP_CORS_ANY};
+    routes[1] = (struct http_route){any, "/", HTTP_MATCH_EXACT, &health, ops, HTTP_CORS_ANY};
+    routes[2] =
+        (struct http_route){"GET", "/metrics", HTTP_MATCH_EXACT, &metrics, ops, HTTP_CORS_NONE};
+    routes[3] =
+        (struct http_route){"GET", "/admin/status", HTTP_MATCH_EXACT, &status, ops, HTTP_CORS_NONE};
 }

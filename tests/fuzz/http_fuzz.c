@@ -110,10 +110,10 @@ static const struct http_handler waits = {on_request, on_body, on_end_later, on_
 static const struct http_handler early = {.on_request = on_request_early};
 
 static const struct http_route routes[] = {
-    {"GET, POST", "/", HTTP_MATCH_EXACT, &echo, NULL},
-    {"GET, POST", "/later", HTTP_MATCH_PREFIX, &later, NULL},
-    {"GET", "/waits", HTTP_MATCH_EXACT, &waits, NULL},
-    {"POST, DELETE", "/early", HTTP_MATCH_EXACT, &early, NULL},
+    {"GET, POST", "/", HTTP_MATCH_EXACT, &echo, NULL, HTTP_CORS_ORIGIN},
+    {"GET, POST", "/later", HTTP_MATCH_PREFIX, &later, NULL, HTTP_CORS_ORIGIN},
+    {"GET", "/waits", HTTP_MATCH_EXACT, &waits, NULL, HTTP_CORS_ORIGIN},
+    {"POST, DELETE", "/early", HTTP_MATCH_EXACT, &early, NULL, HTTP_CORS_ORIGIN},
 };
 
 static void answer_oldest(struct run *r)

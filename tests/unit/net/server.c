@@ -207,17 +207,17 @@ static void big_end(struct http_exchange *x)
 static const struct http_handler big = {.on_end = big_end};
 
 static const struct http_route routes[SERVER_ROUTES] = {
-    {"POST", "/echo", HTTP_MATCH_EXACT, &echo, NULL},
-    {"GET", "/hold", HTTP_MATCH_EXACT, &hold, NULL},
-    {"GET", "/hang", HTTP_MATCH_EXACT, &hang, NULL},
-    {"POST", "/refuse", HTTP_MATCH_EXACT, &refuse, NULL},
-    {"GET, POST", "/ok", HTTP_MATCH_PREFIX, &ok, NULL},
-    {"DELETE", "/ok", HTTP_MATCH_PREFIX, &ok, NULL},
-    {"GET", "/client", HTTP_MATCH_EXACT, &client, NULL},
-    {"GET", "/query", HTTP_MATCH_EXACT, &query, NULL},
+    {"POST", "/echo", HTTP_MATCH_EXACT, &echo, NULL, HTTP_CORS_NONE},
+    {"GET", "/hold", HTTP_MATCH_EXACT, &hold, NULL, HTTP_CORS_NONE},
+    {"GET", "/hang", HTTP_MATCH_EXACT, &hang, NULL, HTTP_CORS_NONE},
+    {"POST", "/refuse", HTTP_MATCH_EXACT, &refuse, NULL, HTTP_CORS_NONE},
+    {"GET, POST", "/ok", HTTP_MATCH_PREFIX, &ok, NULL, HTTP_CORS_NONE},
+    {"DELETE", "/ok", HTTP_MATCH_PREFIX, &ok, NULL, HTTP_CORS_NONE},
+    {"GET", "/client", HTTP_MATCH_EXACT, &client, NULL, HTTP_CORS_NONE},
+    {"GET", "/query", HTTP_MATCH_EXACT, &query, NULL, HTTP_CORS_NONE},
     {"GET, POST", "/public", HTTP_MATCH_PREFIX, &ok, NULL, HTTP_CORS_ANY},
     {"GET", "/private", HTTP_MATCH_PREFIX, &ok, NULL, HTTP_CORS_ORIGIN},
-    {"GET", "/big", HTTP_MATCH_EXACT, &big, NULL},
+    {"GET", "/big", HTTP_MATCH_EXACT, &big, NULL, HTTP_CORS_NONE},
 };
 
 /* ---- start and stop ---- */
