@@ -26,7 +26,7 @@ err_t api_versions_handle(struct kafka_request *rq, struct wire_reader *in)
 {
     struct api_versions_request q;
     api_versions_request_read(in, rq->header.version, &q);
-    TRY(wire_reader_end(in, "ApiVersions"));
+    TRY(wire_request_end(in, "ApiVersions"));
     if (q.software_name.len > 0 && logger_enabled(LOG_LEVEL_DEBUG)) {
         char *name = arena_strndup(&rq->arena, q.software_name.data, q.software_name.len);
         char *version = arena_strndup(&rq->arena, q.software_version.data, q.software_version.len);
@@ -45,7 +45,7 @@ err_t find_coordinator_handle(struct kafka_request *rq, struct wire_reader *in)
 {
     struct find_coordinator_request q;
     find_coordinator_request_read(in, rq->header.version, &rq->arena, &q);
-    TRY(wire_reader_end(in, "FindCoordinator"));
+    TRY(wire_request_end(in, "FindCoordinator"));
     struct find_coordinator_answer answer = {.error = KAFKA_COORDINATOR_NOT_AVAILABLE,
                                              .error_text = "there are no consumer groups here yet",
                                              .node_id = -1,

@@ -302,7 +302,7 @@ err_t fetch_handle(struct kafka_request *rq, struct wire_reader *in)
     st->msg.run = on_append_message;
     rq->state = st;
     fetch_request_read(in, rq->header.version, &rq->arena, &st->q);
-    TRY(wire_reader_end(in, "Fetch"));
+    TRY(wire_request_end(in, "Fetch"));
     rows_make(st);
     if (rq->header.version < rq->api->min)
         return fetch_refuse(st, KAFKA_UNSUPPORTED_VERSION);

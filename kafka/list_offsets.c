@@ -116,7 +116,7 @@ err_t list_offsets_handle(struct kafka_request *rq, struct wire_reader *in)
     struct list_offsets_state *st = arena_zalloc(&rq->arena, sizeof(*st));
     st->rq = rq;
     list_offsets_request_read(in, rq->header.version, &rq->arena, &st->q);
-    TRY(wire_reader_end(in, "ListOffsets"));
+    TRY(wire_request_end(in, "ListOffsets"));
     if (!each_partition(st, false)) {
         answer(st);
         return OK;

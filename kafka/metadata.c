@@ -177,7 +177,7 @@ err_t metadata_handle(struct kafka_request *rq, struct wire_reader *in)
     struct metadata_state *st = arena_zalloc(&rq->arena, sizeof(*st));
     st->rq = rq;
     metadata_request_read(in, rq->header.version, &rq->arena, &st->q);
-    TRY(wire_reader_end(in, "Metadata"));
+    TRY(wire_request_end(in, "Metadata"));
     drop_repeated_names(&st->q);
     st->errors = arena_zalloc(&rq->arena, st->q.topic_count * sizeof(*st->errors));
     bool create = false;

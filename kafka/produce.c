@@ -210,7 +210,7 @@ err_t produce_handle(struct kafka_request *rq, struct wire_reader *in)
     st->rq = rq;
     st->msg.run = on_finished;
     produce_request_read(in, rq->header.version, &rq->arena, &st->q);
-    TRY(wire_reader_end(in, "Produce"));
+    TRY(wire_request_end(in, "Produce"));
     rows_make(st);
     if (!has_room(st) &&
         request_waited_ms(rq) < (unsigned)MIN(MAX(st->q.timeout_ms, 0), ROOM_WAIT_MS))

@@ -43,7 +43,7 @@ struct fetch_request {
     struct fetch_topic *topics;
 };
 
-/** The rows lie in the arena, the names in the reader's bytes. Check wire_reader_end. */
+/** The rows lie in the arena, the names in the reader's bytes. Check wire_request_end. */
 void fetch_request_read(struct wire_reader *r, int version, struct arena *arena,
                         struct fetch_request *ret_request);
 void fetch_request_write(struct wire_writer *w, int version, const struct fetch_request *q);

@@ -43,7 +43,7 @@ struct list_offsets_request {
 };
 
 /** The rows lie in the arena, the names in the reader's bytes. Answers start as error 0, nothing
- * found. Check wire_reader_end. */
+ * found. Check wire_request_end. */
 void list_offsets_request_read(struct wire_reader *r, int version, struct arena *arena,
                                struct list_offsets_request *ret_request);
 void list_offsets_request_write(struct wire_writer *w, int version,

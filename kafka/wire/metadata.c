@@ -28,10 +28,6 @@ void metadata_request_read(struct wire_reader *r, int version, struct arena *are
     if (version >= 8)
         (void)wire_get_bool(r); /* include the topics' */
     wire_skip_tags(r);
-    /* librdkafka leaves the count of "all topics" four bytes wide where it should be one: what
-     * follows is zeros, whose first were read as the flags above. */
-    if (ret_request->all_topics && version >= 9 && wire_ok(r) && cursor_left(&r->at) == 3)
-        r->at.at = r->at.end;
 }
 
 void metadata_request_write(struct wire_writer *w, int version, const struct metadata_request *q)

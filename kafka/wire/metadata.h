@@ -27,7 +27,7 @@ struct metadata_request {
     struct metadata_topic_name *topics;
 };
 
-/** The rows lie in the arena, the names in the reader's bytes. Check wire_reader_end. */
+/** The rows lie in the arena, the names in the reader's bytes. Check wire_request_end. */
 void metadata_request_read(struct wire_reader *r, int version, struct arena *arena,
                            struct metadata_request *ret_request);
 void metadata_request_write(struct wire_writer *w, int version, const struct metadata_request *q);

@@ -40,7 +40,7 @@ struct produce_request {
 };
 
 /** The rows lie in the arena. Answers start as error 0 with offsets and times unknown. Check
- * wire_reader_end. */
+ * wire_request_end. */
 void produce_request_read(struct wire_reader *r, int version, struct arena *arena,
                           struct produce_request *ret_request);
 void produce_reply_write(struct wire_writer *w, int version, const struct produce_request *q);

@@ -10,10 +10,16 @@ struct wire_reader wire_reader_of(const void *data, size_t len, bool flexible)
     return (struct wire_reader){cursor_of(data, len), flexible, LIMIT_KAFKA_REQUEST_ITEMS};
 }
 
-err_t wire_reader_end(struct wire_reader *r, const char *what)
+err_t wire_request_end(struct wire_reader *r, const char *what)
 {
     if (!wire_ok(r))
         return err_fail(ERR_INVALID_REQUEST, "%s is cut short or malformed", what);
+    return OK;
+}
+
+err_t wire_reader_end(struct wire_reader *r, const char *what)
+{
+    TRY(wire_request_end(r, what));
     return OK;
 }
 

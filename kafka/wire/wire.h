@@ -37,6 +37,10 @@ static inline bool wire_ok(const struct wire_reader *r)
 {
     return cursor_ok(&r->at);
 }
+/** The same for a request: bytes left over are ignored, as the Java broker does. librdkafka needs
+ * it: its request for the metadata of all topics ends with three zeros too many (the count stays
+ * four bytes wide in flexible versions). */
+err_t wire_request_end(struct wire_reader *r, const char *what) MUST_USE;
 /** Makes the reader fail. */
 void wire_fail(struct wire_reader *r);
 

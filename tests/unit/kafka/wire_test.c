@@ -436,7 +436,7 @@ static void cut_requests_are_refused_and_trailing_bytes_ignored(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
         struct buf in = bytes_of(requests[i].hex);
-        put_u8(&in, 0);
+        put_u8(&in, 0); /* one too many is ignored */
         for (size_t len = 0; len <= in.len; len++) {
             char *exact = malloc(len + 1); /* so that ASan sees a read behind the end */
             memcpy(exact, in.data, len);
