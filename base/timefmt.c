@@ -4,7 +4,7 @@
 
 /** Days from 1970-01-01 to a civil date (Howard Hinnant, "chrono-compatible low-level date
  * algorithms"). */
-static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
+static inline int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
 {
     y -= m <= 2;
     int64_t era = (y >= 0 ? y : y - 399) / 400;
@@ -122,30 +122,43 @@ static inline unsigned two(const char *p)
     return a > 9 || b > 9 ? 1000 : a * 10 + b;
 }
 
-/** The one form that most senders write, "2026-02-02T14:30:00.123Z", without a loop. False: take
- * the general way. */
-static bool parse_usual(const char *t, int64_t *ret_us)
+static inline unsigned three(const char *p)
 {
+    unsigned a = (unsigned char)p[0] - '0';
+    unsigned bc = two(p + 1);
+    return a > 9 || bc > 99 ? 1000 : a * 100 + bc;
+}
+
+/** The forms that most senders write, "2026-02-02T14:30:00.123Z" with three or six digits of
+ * fraction or none. False: take the general way. */
+static bool parse_usual(const char *t, size_t len, int64_t *ret_us)
+{
+    if (len < 20 || t[len - 1] != 'Z')
+        return false;
     unsigned century = two(t), year = two(t + 2), month = two(t + 5), day = two(t + 8);
     unsigned h = two(t + 11), m = two(t + 14), s = two(t + 17);
-    unsigned tenth = (unsigned char)t[20] - '0';
-    unsigned milli = two(t + 21);
-    bool marks = t[4] == '-' && t[7] == '-' && t[10] == 'T' && t[13] == ':' && t[16] == ':' &&
-                 t[19] == '.' && t[23] == 'Z';
-    if (!marks || century > 99 || year > 99 || month - 1 > 11 || h > 23 || m > 59 || s > 59 ||
-        tenth > 9 || milli > 99)
+    bool marks = t[4] == '-' && t[7] == '-' && t[10] == 'T' && t[13] == ':' && t[16] == ':';
+    if (!marks || century > 99 || year > 99 || month - 1 > 11 || h > 23 || m > 59 || s > 59)
         return false;
     int y = (int)(century * 100 + year);
     if (day < 1 || day > days_in_month(y, (int)month))
         return false;
+    unsigned milli = 0, micro = 0;
+    if (len >= 24)
+        milli = three(t + 20);
+    if (len == 27)
+        micro = three(t + 23);
+    bool fraction = len == 20 ? t[19] == 'Z' : t[19] == '.' && (len == 24 || len == 27);
+    if (!fraction || milli > 999 || micro > 999)
+        return false;
     int64_t days = days_from_civil(y, month, day);
-    *ret_us = ((days * 86400 + h * 3600 + m * 60 + s) * 1000 + tenth * 100 + milli) * 1000;
+    *ret_us = (days * 86400 + h * 3600 + m * 60 + s) * 1000000 + milli * 1000 + micro;
     return true;
 }
 
 bool timefmt_parse(const char *text, size_t len, int64_t *ret_us)
 {
-    if (len == 24 && parse_usual(text, ret_us))
+    if (likely(parse_usual(text, len, ret_us)))
         return true;
     size_t at = 0;
     int64_t days, zone_s;
