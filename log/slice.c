@@ -121,7 +121,7 @@ err_t log_reader_next(struct log_reader *r, const uint8_t **ret_batch,
         if (r->slice.len == 0)
             return ERR_END;
     }
-    const uint8_t *data;
+    const uint8_t *data = NULL;
     struct batch_header h;
     TRY(reader_bytes(r, BATCH_HEADER_BYTES, &data));
     err_t err = batch_header_parse(data, BATCH_HEADER_BYTES, &h);
