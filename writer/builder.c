@@ -39,8 +39,6 @@ struct builder {
 
 static const LZ4F_preferences_t lz4_preferences = {
     .frameInfo = {.blockSizeID = LZ4F_max64KB, .blockMode = LZ4F_blockIndependent},
-    /* Acceleration 4: on events of some 200 bytes the same ratio for 28 % less time. */
-    .compressionLevel = -3,
     .autoFlush = 1,
     .compressionLevel = LZ4_LEVEL,
 };
