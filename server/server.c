@@ -8,7 +8,6 @@
  */
 #include "server/server.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -355,7 +354,7 @@ err_t server_run(const struct config *config)
     if (err == OK) {
         say_ready(&s);
         int number = signals_wait();
-        LOG_INFO("stopping", F("signal", number == SIGINT ? "SIGINT" : "SIGTERM"));
+        LOG_INFO("stopping", F("signal", sigabbrev_np(number)));
     }
     stop(&s);
     return err == OK ? OK : err_fail(err, "%s", text);

@@ -1,5 +1,5 @@
 /*
- * server/signals.h: SIGTERM and SIGINT wait in line for main; no other thread sees them.
+ * server/signals.h: SIGTERM, SIGINT and SIGHUP wait in line for main; no other thread sees them.
  */
 #ifndef SERVER_SIGNALS_H
 #define SERVER_SIGNALS_H
