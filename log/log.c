@@ -88,7 +88,8 @@ static err_t datadir_open(struct log *log)
         if (!has_log)
             return err_fail(ERR_CORRUPT, "%s is missing although %s exists: is a disk not mounted?",
                             log->log_dir, format);
-        return OK;
+        /* A start that was killed may have renamed it into place and not synced. */
+        return io_sync_dir(io, log->data_dir);
     }
     if (!has_log)
         TRY(io_mkdir(io, log->log_dir));
