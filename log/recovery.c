@@ -129,15 +129,30 @@ static err_t look_at_tail(struct scan *sc, struct tail *ret_tail)
     return OK;
 }
 
-/** Copies the cut bytes to "<segment>.<position>.cut", durable. */
-static err_t keep_cut(struct log *log, struct scan *sc, const struct tail *tail, const char *dir,
-                      int64_t base)
+/** A free name for a cut at this place: "<segment>.<position>.cut", with a number before the suffix
+ * where an earlier cut has that name. */
+static err_t name_cut(struct io *io, const char *dir, int64_t base, uint64_t position,
+                      const char *suffix, char **ret_path)
 {
-    struct io *io = log->options.io;
-    CLEANUP(xfree_ptr)
-    char *path =
-        xasprintf("%s/%020lld.%llu.%s", dir, (long long)base, (unsigned long long)sc->position,
-                  tail->valid_bytes > 0 ? LISTING_VALID_CUT : "cut");
+    for (unsigned i = 0;; i++) {
+        char number[16] = "";
+        if (i > 0)
+            snprintf(number, sizeof(number), "%u.", i);
+        CLEANUP(xfree_ptr)
+        char *path = xasprintf("%s/%020lld.%llu.%s%s", dir, (long long)base,
+                               (unsigned long long)position, number, suffix);
+        bool taken;
+        TRY(io_find(io, path, &taken));
+        if (!taken) {
+            *ret_path = TAKE(path);
+            return OK;
+        }
+    }
+}
+
+static err_t copy_tail(struct io *io, const struct scan *sc, const struct tail *tail,
+                       const char *path)
+{
     CLEANUP(io_file_close_ptr) struct io_file *out = NULL;
     CLEANUP(xfree_ptr) uint8_t *data = xmalloc(SCAN_BUFFER_BYTES);
     TRY(io_open(io, path, IO_WRITE | IO_CREATE | IO_TRUNCATE, &out));
@@ -147,7 +162,20 @@ static err_t keep_cut(struct log *log, struct scan *sc, const struct tail *tail,
         TRY(io_file_pwrite(out, data, step, at - sc->position));
         at += step;
     }
-    TRY(io_file_sync(out));
+    return io_file_sync(out);
+}
+
+/** Copies the cut bytes to a .cut file, whole or not at all, durable. */
+static err_t keep_cut(struct log *log, struct scan *sc, const struct tail *tail, const char *dir,
+                      int64_t base)
+{
+    struct io *io = log->options.io;
+    CLEANUP(xfree_ptr) char *path = NULL;
+    TRY(name_cut(io, dir, base, sc->position, tail->valid_bytes > 0 ? LISTING_VALID_CUT : "cut",
+                 &path));
+    CLEANUP(xfree_ptr) char *temp = xasprintf("%s.tmp", path);
+    TRY(copy_tail(io, sc, tail, temp));
+    TRY(io_rename(io, temp, path));
     TRY(io_sync_dir(io, dir));
     LOG_WARN("torn_group_cut", F("segment", sc->file->path), F("position", (int64_t)sc->position),
              F("bytes", (int64_t)(tail->used_end - sc->position)),
@@ -176,9 +204,10 @@ static err_t settle_tail(struct log *log, struct scan *sc, const char *dir, int6
             return err;
         result->cut_valid = tail.valid_bytes > 0;
     }
-    if (sc->file_size > sc->position)
-        TRY(io_file_truncate(sc->file, sc->position));
-    return OK;
+    if (sc->file_size == sc->position)
+        return OK;
+    TRY(io_file_truncate(sc->file, sc->position));
+    return io_file_sync(sc->file);
 }
 
 static void damage(struct recovery_result *result, const char *path, uint64_t position,
@@ -221,8 +250,6 @@ static err_t recover_segment(struct log *log, const char *dir, const int64_t *ba
         err = settle_tail(log, &sc, dir, bases[i], result);
     else if (err == OK && sc.next_offset != bases[i + 1])
         damage(result, path, sc.position, "the batches up to the next segment are missing");
-    if (err == OK && last && !result->damaged && sc.file_size > sc.position)
-        err = io_file_sync(sc.file); /* the cut */
     free(sc.buffer);
     if (err == OK && (last || result->damaged)) {
         /* A damaged one can still be read up to the damage. */
