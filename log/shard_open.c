@@ -99,6 +99,22 @@ static err_t restore_state(struct shard *sh, const struct listing *l, int64_t ne
     return OK;
 }
 
+/** A segment that held nothing durable may be gone: a fault renamed it away and its successor was
+ * not made, or not durably. It is made again, empty; else its absence would count as damage. */
+static err_t remake_empty_segment(struct shard *sh, const struct recovery_point *p,
+                                  struct listing *l)
+{
+    bool is_last = l->log_count > 0 ? l->logs[l->log_count - 1] < p->segment_base
+                                    : p->segment_base == p->log_start;
+    if (p->position != 0 || !is_last)
+        return OK;
+    CLEANUP(xfree_ptr) char *path = segment_path(sh->dir, p->segment_base, ".log");
+    CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
+    TRY(io_open(sh->log->options.io, path, IO_WRITE | IO_CREATE, &file));
+    listing_push(&l->logs, &l->log_count, p->segment_base);
+    return OK;
+}
+
 static err_t open_in(struct shard *sh, struct listing *l)
 {
     struct log *log = sh->log;
@@ -109,6 +125,8 @@ static err_t open_in(struct shard *sh, struct listing *l)
     err_t point_err = recovery_point_read(io, sh->dir, &point);
     if (point_err != OK && point_err != ERR_NOT_FOUND && point_err != ERR_CORRUPT)
         return point_err;
+    if (point_err == OK)
+        TRY(remake_empty_segment(sh, &point, l));
     if (l->log_count == 0) {
         if (point_err == OK && point.next_offset > 0) {
             listing_push(&l->logs, &l->log_count, point.next_offset);
