@@ -46,14 +46,14 @@ static void end_life(struct world *w, struct chain_result *result, enum simdisk_
 
 static enum simdisk_crash random_kind(struct world *w)
 {
-    return rng_chance(&w->rng, 25) ? SIMDISK_KILL : SIMDISK_POWER_CUT;
+    return rng_chance(&w->rng, w->hasty ? 50 : 25) ? SIMDISK_KILL : SIMDISK_POWER_CUT;
 }
 
 /** A start in which the power may fail; false when it did. */
 static bool open_or_crash(struct world *w)
 {
-    if (rng_chance(&w->rng, 25))
-        simdisk_crash_at(w->disk, 1 + rng_below(&w->rng, 20));
+    if (rng_chance(&w->rng, w->hasty ? 60 : 25))
+        simdisk_crash_at(w->disk, 1 + rng_below(&w->rng, w->hasty ? 12 : 20));
     err_t err = world_open(w);
     bool off = simdisk_is_off(w->disk);
     simdisk_crash_at(w->disk, 0);
@@ -64,16 +64,69 @@ static bool open_or_crash(struct world *w)
     return !off;
 }
 
+/** Calls fail from somewhere on, for a while or for good. */
+static void live_with_faults(struct world *w)
+{
+    static const unsigned kinds[] = {
+        SIMDISK_ANY_CALL,
+        SIMDISK_WRITE,
+        SIMDISK_SYNC,
+        SIMDISK_WRITE | SIMDISK_SYNC,
+        SIMDISK_ENTRY,
+        SIMDISK_ANY_CALL & ~SIMDISK_READ,
+        SIMDISK_SYNC | SIMDISK_TRUNCATE,
+    };
+    struct simdisk_fault fault = {
+        .calls = kinds[rng_below(&w->rng, ARRAY_LEN(kinds))],
+        .first = 1 + rng_below(&w->rng, 30),
+        .count = rng_chance(&w->rng, 30) ? UINT64_MAX : 1 + rng_below(&w->rng, 4),
+        .err = rng_chance(&w->rng, 70) ? ERR_IO : ERR_NO_SPACE,
+    };
+    w->faulty = true;
+    simdisk_set_fault(w->disk, fault);
+    live(w, 5 + (unsigned)rng_below(&w->rng, 20));
+    simdisk_set_fault(w->disk, (struct simdisk_fault){0});
+    live(w, (unsigned)rng_below(&w->rng, 10));
+    w->faulty = false;
+}
+
+/** The disk fills up; as soon as there is room again everything goes on by itself. */
+static void live_with_full_disk(struct world *w)
+{
+    w->faulty = true;
+    simdisk_set_budget(w->disk, simdisk_used_bytes(w->disk) + rng_below(&w->rng, KIB(200)));
+    live(w, 5 + (unsigned)rng_below(&w->rng, 30));
+    simdisk_set_budget(w->disk, UINT64_MAX);
+    if (!w->failed && w->log != NULL && !simdisk_is_off(w->disk)) {
+        world_commit(w);
+        clock_manual_advance_us(&w->clock, 1100000);
+        world_expect_writable(w);
+    }
+    w->faulty = false;
+}
+
+static void live_somehow(struct world *w)
+{
+    unsigned roll = (unsigned)rng_below(&w->rng, 100);
+    unsigned soon = rng_chance(&w->rng, 30) ? 15 : 120;
+    simdisk_crash_at(w->disk, 1 + rng_below(&w->rng, w->hasty ? 30 : soon));
+    if (roll < (w->hasty ? 30 : 15))
+        live_with_faults(w);
+    else if (roll < 25)
+        live_with_full_disk(w);
+    else
+        live(w, 5 + (unsigned)rng_below(&w->rng, w->hasty ? 10 : 50));
+}
+
 void chain_random(uint64_t seed, struct chain_result *result)
 {
     struct world w;
     world_init(&w, seed);
     unsigned lives = 2 + (unsigned)rng_below(&w.rng, 8);
+    w.hasty = rng_chance(&w.rng, 40);
     for (unsigned i = 0; i < lives && !w.failed; i++) {
-        if (open_or_crash(&w) && !rng_chance(&w.rng, 15)) {
-            simdisk_crash_at(w.disk, 1 + rng_below(&w.rng, rng_chance(&w.rng, 30) ? 15 : 120));
-            live(&w, 5 + (unsigned)rng_below(&w.rng, 50));
-        }
+        if (open_or_crash(&w) && !rng_chance(&w.rng, 15))
+            live_somehow(&w);
         end_life(&w, result, random_kind(&w), rng_next(&w.rng));
     }
     if (!w.failed)

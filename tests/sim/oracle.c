@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "tests/sim/world.h"
 
 #define PLAIN_MAX MIB(4)
@@ -163,8 +164,78 @@ static void check_stream(struct world *w, unsigned i)
         check_keys(w, i, s);
 }
 
+/* Files that stay
+ * ----------------------------------------------------------------------------------------- */
+
+static struct kept_file *find_kept(struct world *w, const char *path)
+{
+    for (size_t i = 0; i < w->kept_count; i++)
+        if (strcmp(w->kept[i].path, path) == 0)
+            return &w->kept[i];
+    return NULL;
+}
+
+static void see_file(struct world *w, const char *path)
+{
+    char *data;
+    size_t len;
+    if (io_read_file(simdisk_io(w->disk), path, PLAIN_MAX, &data, &len) != OK) {
+        world_fail(w, "%s", err_last()->text);
+        return;
+    }
+    uint64_t hash = hash64(data, len);
+    xfree_ptr(&data);
+    struct kept_file *k = find_kept(w, path);
+    if (k == NULL) {
+        if (w->kept_count == w->kept_cap) {
+            w->kept_cap = MAX(8, w->kept_cap * 2);
+            w->kept = xrealloc(w->kept, w->kept_cap * sizeof(*w->kept));
+        }
+        k = &w->kept[w->kept_count++];
+        *k = (struct kept_file){xstrdup(path), hash, true};
+    }
+    if (k->hash != hash)
+        world_fail(w, "%s has other contents than before", path);
+    k->seen = true;
+}
+
+struct tree {
+    struct world *world;
+    const char *dir;
+};
+
+static err_t see_entry(void *arg, const char *name)
+{
+    const struct tree *tree = arg;
+    struct io *io = simdisk_io(tree->world->disk);
+    CLEANUP(xfree_ptr) char *path = xasprintf("%s/%s", tree->dir, name);
+    size_t len = strlen(name);
+    struct io_stat st;
+    TRY(io_stat(io, path, &st));
+    struct tree inner = {tree->world, path};
+    if (st.is_dir)
+        return io_list(io, path, see_entry, &inner);
+    if (strcmp(name, "format") == 0 || (len > 4 && strcmp(name + len - 4, ".cut") == 0))
+        see_file(tree->world, path);
+    return OK;
+}
+
+void world_check_kept(struct world *w)
+{
+    struct tree tree = {w, "/data"};
+    for (size_t i = 0; i < w->kept_count; i++)
+        w->kept[i].seen = false;
+    if (io_list(simdisk_io(w->disk), "/data", see_entry, &tree) != OK)
+        world_fail(w, "%s", err_last()->text);
+    for (size_t i = 0; i < w->kept_count; i++)
+        if (!w->kept[i].seen)
+            world_fail(w, "%s is gone", w->kept[i].path);
+}
+
 void world_check(struct world *w)
 {
+    if (!w->faulty)
+        world_check_kept(w);
     for (unsigned i = 0; i < WORLD_STREAMS && !w->failed; i++)
         check_stream(w, i);
 }

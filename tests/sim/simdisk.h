@@ -99,9 +99,10 @@ struct simdisk_site {
 void simdisk_trace_sites(bool on);
 size_t simdisk_site_count(void);
 const struct simdisk_site *simdisk_site_at(size_t i);
-/** Calls from this site report success and do nothing, on all disks; 0: none. Needs tracing on. */
-void simdisk_swallow_site(uint64_t id);
-/** Syncs that were swallowed since the last simdisk_swallow_site. */
+/** Calls from these sites report success and do nothing, on all disks. Borrowed; needs tracing on.
+ */
+void simdisk_swallow_sites(const uint64_t *ids, size_t count);
+/** Syncs that were swallowed since the last simdisk_swallow_sites. */
 uint64_t simdisk_swallowed(void);
 
 /* Random numbers for tests: small, seeded, the same everywhere (splitmix64, Steele et al. 2014)

@@ -15,7 +15,8 @@
 
 static struct {
     bool on;
-    uint64_t swallow;
+    const uint64_t *swallow;
+    size_t swallow_count;
     uint64_t swallowed;
     struct simdisk_site sites[SITES_MAX];
     size_t count;
@@ -72,10 +73,13 @@ bool sim_site_swallows(void *const *frame, bool is_dir)
         memcpy(s->frames, frames + skip, sizeof(s->frames));
     }
     s->hits++;
-    if (id != trace.swallow)
-        return false;
-    trace.swallowed++;
-    return true;
+    for (size_t i = 0; i < trace.swallow_count; i++) {
+        if (trace.swallow[i] == id) {
+            trace.swallowed++;
+            return true;
+        }
+    }
+    return false;
 }
 
 void simdisk_trace_sites(bool on)
@@ -94,9 +98,10 @@ const struct simdisk_site *simdisk_site_at(size_t i)
     return &trace.sites[i];
 }
 
-void simdisk_swallow_site(uint64_t id)
+void simdisk_swallow_sites(const uint64_t *ids, size_t count)
 {
-    trace.swallow = id;
+    trace.swallow = ids;
+    trace.swallow_count = count;
     trace.swallowed = 0;
 }
 

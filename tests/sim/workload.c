@@ -193,13 +193,13 @@ static bool add_request(struct world *w, struct plan *p, bool keyed)
     return true;
 }
 
-static struct plan *plan_new(struct world *w, unsigned stream)
+static struct plan *plan_new(struct world *w, unsigned stream, unsigned shard)
 {
     struct plan *p = xcalloc(1, sizeof(*p));
     p->world = w;
     p->serial = w->plans.count;
     p->stream = stream;
-    p->shard = (unsigned)rng_below(&w->rng, w->streams[stream].shard_count);
+    p->shard = shard;
     static const uint32_t sizes[] = {20, 20, 200, 200, 2000, 12000, 30000};
     p->value_max = sizes[rng_below(&w->rng, ARRAY_LEN(sizes))];
     p->ts_ms = clock_wall_ms(&w->clock.base) - 2000 + (int64_t)rng_below(&w->rng, 4000);
@@ -234,20 +234,39 @@ static void send(struct world *w, struct plan *p)
     free(p->batch.data);
 }
 
-void world_submit(struct world *w)
+static void submit_to(struct world *w, unsigned stream, unsigned shard, unsigned keyed_percent)
 {
-    unsigned stream = (unsigned)rng_below(&w->rng, WORLD_STREAMS);
-    if (w->streams[stream].state != STREAM_THERE)
-        return;
-    struct plan *p = plan_new(w, stream);
+    struct plan *p = plan_new(w, stream, shard);
     p->state = PLAN_DEAD;
     unsigned requests = 1 + (unsigned)rng_below(&w->rng, PLAN_REQUESTS);
     for (unsigned i = 0; i < requests && !w->failed; i++)
-        add_request(w, p, rng_chance(&w->rng, 50));
+        add_request(w, p, rng_chance(&w->rng, keyed_percent));
     if (p->count == 0)
         return;
     p->state = PLAN_QUEUED;
     send(w, p);
+}
+
+void world_submit(struct world *w)
+{
+    unsigned stream = (unsigned)rng_below(&w->rng, WORLD_STREAMS);
+    if (w->streams[stream].state == STREAM_THERE)
+        submit_to(w, stream, (unsigned)rng_below(&w->rng, w->streams[stream].shard_count), 50);
+}
+
+void world_expect_writable(struct world *w)
+{
+    for (unsigned i = 0; i < WORLD_STREAMS; i++) {
+        if (w->streams[i].state != STREAM_THERE)
+            continue;
+        for (unsigned k = 0; k < w->streams[i].shard_count && !w->failed; k++) {
+            size_t before = w->streams[i].shards[k].acked.count;
+            submit_to(w, i, k, 0);
+            world_commit(w);
+            if (w->streams[i].shards[k].acked.count == before && !simdisk_is_off(w->disk))
+                world_fail(w, "%s/%u takes no batch: %s", w->streams[i].name, k, err_last()->text);
+        }
+    }
 }
 
 void world_create_stream(struct world *w, unsigned stream)
@@ -293,6 +312,8 @@ static void restart_cleanly(struct world *w)
 void world_step(struct world *w)
 {
     unsigned roll = (unsigned)rng_below(&w->rng, 100);
+    if (w->hasty && rng_chance(&w->rng, 30))
+        roll = 85;
     if (roll < 50) {
         for (uint64_t n = 1 + rng_below(&w->rng, 4); n > 0 && !w->failed; n--)
             world_submit(w);

@@ -26,7 +26,8 @@ static void pool_fill(void)
 
 void world_init(struct world *w, uint64_t seed)
 {
-    static const char *const names[WORLD_STREAMS] = {"events", "acme.events", "orders"};
+    static const char *const names[WORLD_STREAMS] = {"events", "acme.events", "orders", "b.events",
+                                                     "t"};
     pool_fill();
     *w = (struct world){.rng = {seed}};
     clock_manual_init(&w->clock, START_WALL_US);
@@ -47,6 +48,9 @@ void world_release(struct world *w)
     for (size_t i = 0; i < w->plans.count; i++)
         free(w->plans.plans[i]);
     free(w->plans.plans);
+    for (size_t i = 0; i < w->kept_count; i++)
+        free(w->kept[i].path);
+    free(w->kept);
     simdisk_free(w->disk);
 }
 

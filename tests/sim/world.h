@@ -17,7 +17,7 @@
 #include "writer/builder.h"
 #include "writer/writer.h"
 
-#define WORLD_STREAMS 3
+#define WORLD_STREAMS 5
 #define WORLD_SHARDS 3
 #define WORLD_KEYS 24   /* per stream */
 #define PLAN_REQUESTS 3 /* per batch */
@@ -86,6 +86,13 @@ struct stream_model {
     struct key_model keys[WORLD_KEYS];
 };
 
+/** A file that must never change again once a start has shown it. */
+struct kept_file {
+    char *path;
+    uint64_t hash;
+    bool seen; /* by the check that is running */
+};
+
 struct world {
     struct rng rng;
     struct clock_manual clock;
@@ -96,9 +103,12 @@ struct world {
     struct builder *builder;
     struct stream_model streams[WORLD_STREAMS];
     struct plan_list plans; /* owns them */
-    uint64_t acked;         /* batches, for the summary */
-    uint64_t adopted;       /* unanswered ones that survived */
-    bool faulty;            /* faults are injected: calls may fail, shards may close */
+    struct kept_file *kept;
+    size_t kept_count, kept_cap;
+    uint64_t acked;   /* batches, for the summary */
+    uint64_t adopted; /* unanswered ones that survived */
+    bool hasty;       /* many starts and new streams, few appends */
+    bool faulty;      /* faults are injected: calls may fail, shards may close */
     bool failed;
     char failure[512];
 };
@@ -138,11 +148,15 @@ void world_submit(struct world *w);
 /** Creates the stream if it is not there. */
 void world_create_stream(struct world *w, unsigned stream);
 void world_commit(struct world *w);
+/** Every shard takes a batch now. */
+void world_expect_writable(struct world *w);
 
 /* oracle.c */
 /** After a start: everything acknowledged is there once, in order, dense, and nothing else but
  * whole batches that were on their way, which count as acknowledged from now on. */
 void world_check(struct world *w);
+/** The format file and the cuts of recoveries are as they were. */
+void world_check_kept(struct world *w);
 /** Reads at a random place, by offset or by time. */
 void world_check_read(struct world *w);
 
