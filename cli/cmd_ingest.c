@@ -118,9 +118,6 @@ static int64_t event_at_byte(const struct import *im, const char *text)
     if (at == NULL || im->input.is_array)
         return -1;
     size_t byte = strtoull(at + strlen(" at byte "), NULL, 10);
-    /* A line that ends too early is found out behind its end. */
-    if (byte > 0 && strstr(at, "the text ends") != NULL)
-        byte--;
     int64_t index = 0;
     for (size_t i = 0; i < MIN(byte, im->body.len); i++)
         index += im->body.data[i] == '\n';

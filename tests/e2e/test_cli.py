@@ -62,7 +62,7 @@ def test_the_same_import_run_again_stores_nothing_twice(server, run):
 @pytest.mark.parametrize("bad, line", [
     ('{"type":"a"}', 6),
     (event(1, "no spaces please"), 6),
-    ('{"type":"a","ts":', 6),
+    ('{"type":"a","ts":nope}', 6),
     ("}", 6),
 ])
 def test_ingest_errors_name_the_line(server, run, bad, line):
