@@ -402,7 +402,7 @@ static err_t fail_faults(const struct event_parser *p)
 
 err_t event_parser_end(struct event_parser *p, const char *data, size_t len)
 {
-    TRY(feed(p, data, len, true));
+    TRY(feed(p, data == NULL ? "" : data, len, true));
     ASSERT(p->state == AT_END || p->state == AT_LINE || p->state == AT_LINE_END);
     if (!p->has_events && p->state == AT_END)
         return fail_batch(p);
