@@ -175,30 +175,12 @@ http {{
             self.pid = int(f.read().split()[0])
 
 
-KAFKA_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>bench</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>
-  <dependencies><dependency>
-    <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
-    <version>{KAFKA_VERSION}</version>
-  </dependency></dependencies>
-</project>
-"""
-
-
 def install_kafka():
     """Apache Kafka and what it needs, from Maven Central into .cache/, once."""
-    if os.path.exists(os.path.join(KAFKA_CACHE, "complete")):
-        return
-    os.makedirs(KAFKA_CACHE, exist_ok=True)
-    with open(os.path.join(KAFKA_CACHE, "pom.xml"), "w", encoding="utf-8") as f:
-        f.write(KAFKA_POM)
-    done = subprocess.run(["mvn", "-q", "-B", "dependency:copy-dependencies",
-                           "-DoutputDirectory=libs"], cwd=KAFKA_CACHE, stdout=subprocess.DEVNULL)
+    done = subprocess.run([os.path.join(ROOT, "tools", "kafka_classpath.sh")],
+                          stdout=subprocess.DEVNULL)
     if done.returncode != 0:
         raise Failed("mvn could not get Apache Kafka")
-    with open(os.path.join(KAFKA_CACHE, "complete"), "w", encoding="ascii"):
-        pass
 
 
 class Kafka(Server):
