@@ -97,22 +97,23 @@ static bool plausible_batch(const uint8_t *data, size_t len, int64_t min_offset,
 }
 
 /** Looks at [position, file_size): windows of one group overlap by the largest batch. */
-static err_t look_at_tail(struct scan *sc, struct tail *ret_tail)
+static err_t look_at_tail(struct io_file *file, uint64_t file_size, uint64_t position,
+                          int64_t next_offset, struct tail *ret_tail)
 {
-    struct tail tail = {.used_end = sc->position};
+    struct tail tail = {.used_end = position};
     size_t window = LIMIT_BATCH_BYTES * 2;
     CLEANUP(xfree_ptr) uint8_t *data = xmalloc(window);
-    uint64_t from = sc->position;
-    while (from < sc->file_size) {
+    uint64_t from = position;
+    while (from < file_size) {
         size_t got;
-        TRY(io_file_pread(sc->file, data, window, from, &got));
-        bool last = from + got >= sc->file_size;
+        TRY(io_file_pread(file, data, window, from, &got));
+        bool last = from + got >= file_size;
         size_t until = last ? got : got - LIMIT_BATCH_BYTES;
         for (size_t i = 0; i < until;) {
             if (data[i] != 0 && from + i + 1 > tail.used_end)
                 tail.used_end = from + i + 1;
             struct batch_header h;
-            if (plausible_batch(data + i, got - i, sc->next_offset, &h)) {
+            if (plausible_batch(data + i, got - i, next_offset, &h)) {
                 tail.valid_bytes += batch_total_bytes(&h);
                 tail.last_valid_at = from + i;
                 i += batch_total_bytes(&h);
@@ -126,6 +127,20 @@ static err_t look_at_tail(struct scan *sc, struct tail *ret_tail)
         from += until;
     }
     *ret_tail = tail;
+    return OK;
+}
+
+static bool tail_is_damage(const struct tail *tail, uint64_t position)
+{
+    return tail->valid_bytes > 0 && tail->last_valid_at > position + LIMIT_GROUP_BYTES;
+}
+
+err_t recovery_tail_is_damage(struct io_file *file, uint64_t file_size, uint64_t position,
+                              int64_t next_offset, bool *ret_damage)
+{
+    struct tail tail;
+    TRY(look_at_tail(file, file_size, position, next_offset, &tail));
+    *ret_damage = tail_is_damage(&tail, position);
     return OK;
 }
 
@@ -189,8 +204,8 @@ static err_t settle_tail(struct log *log, struct scan *sc, const char *dir, int6
                          struct recovery_result *result)
 {
     struct tail tail;
-    TRY(look_at_tail(sc, &tail));
-    if (tail.valid_bytes > 0 && tail.last_valid_at > sc->position + LIMIT_GROUP_BYTES) {
+    TRY(look_at_tail(sc->file, sc->file_size, sc->position, sc->next_offset, &tail));
+    if (tail_is_damage(&tail, sc->position)) {
         result->damaged = true;
         snprintf(result->text, sizeof(result->text),
                  "%s is damaged at byte %llu: valid batches follow up to byte %llu", sc->file->path,

@@ -119,6 +119,10 @@ struct recovery_result {
  * torn group, syncs what it keeps. `bases` are the segments' base offsets, rising, at least one. */
 err_t recovery_run(struct log *log, const char *dir, const int64_t *bases, size_t count,
                    const struct recovery_point *point, struct recovery_result *ret_result) MUST_USE;
+/** Whether what follows `position` in the last segment, where no good batch stands, is damage
+ * rather than a torn group: a good batch more than one group further on. */
+err_t recovery_tail_is_damage(struct io_file *file, uint64_t file_size, uint64_t position,
+                              int64_t next_offset, bool *ret_damage) MUST_USE;
 
 /* log/recovery_point.c */
 err_t recovery_point_read(struct io *io, const char *dir,

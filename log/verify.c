@@ -148,6 +148,18 @@ static uint64_t promised_until(const struct verify *v, int64_t base, bool last)
     return v->has_point && v->point.segment_base == base ? v->point.position : 0;
 }
 
+/** Whether the next start would call this end damage, and it is not a group that was being written
+ * when it was read first. */
+static bool is_damage(const struct verify *v, struct log_scan *s)
+{
+    bool damage;
+    const uint8_t *batch;
+    struct batch_header h;
+    return recovery_tail_is_damage(s->file, s->file_size, s->position, v->shard.next_offset,
+                                   &damage) == OK &&
+           damage && (log_scan_next(s, &batch, &h) != OK || h.base_offset != v->shard.next_offset);
+}
+
 static void settle_end(struct verify *v, struct log_scan *s, const char *path, bool last,
                        int64_t base, int64_t next_base, err_t err)
 {
@@ -166,6 +178,10 @@ static void settle_end(struct verify *v, struct log_scan *s, const char *path, b
     if (s->position < promised_until(v, base, last)) {
         report(v, path, s->position,
                text[0] == '\0' ? "batches that were durable are missing" : text);
+        return;
+    }
+    if (err != ERR_END && is_damage(v, s)) {
+        report(v, path, s->position, text);
         return;
     }
     uint64_t end = s->position;
