@@ -171,6 +171,12 @@ static void on_created(struct reactor_msg *msg)
         finish_error(op, op->create_err, op->create_text);
         return;
     }
+    if (op->aborted) {
+        /* The client is gone; and at a stop the writer may take no more. */
+        appender_give_builder(op->ir->appender, b);
+        finish_error(op, ERR_UNAVAILABLE, "the client is gone");
+        return;
+    }
     op->pending = false;
     append_own(op, b);
 }

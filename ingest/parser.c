@@ -227,6 +227,8 @@ static err_t take_batch_id(struct event_parser *p, const struct json_scan *scan)
     if (p->has_batch_id)
         return err_fail(ERR_INVALID_BATCH, "Invalid batch: batchId is given twice");
     p->has_batch_id = true;
+    if (scan->value.kind == JSON_NULL)
+        return OK;
     bool good = scan->value.kind == JSON_STRING &&
                 json_string_decode(raw, buf_reserve(&p->batch_id, raw.len), raw.len, &len) == OK;
     if (!good || len > LIMIT_KEY_BYTES)

@@ -343,6 +343,7 @@ static void batch_id_is_decoded_wherever_it_stands(void **state)
         {"{\"batchId\":\"b\\u00e9\",\"events\":[" EVENT "]}", "b\xc3\xa9"},
         {"{\"events\":[" EVENT "],\"batchId\":\"../x\"}", "../x"},
         {"{\"events\":[" EVENT "],\"batchId\":\"\"}", ""},
+        {"{\"events\":[" EVENT "],\"batchId\":null}", ""},
         {"{\"events\":[" EVENT "]}", ""},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
