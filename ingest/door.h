@@ -17,7 +17,7 @@
 /** State of one reactor. Owner: that reactor. */
 struct ingest_reactor {
     struct reactor *reactor;
-    struct appender *appender;
+    struct appender *appender; /* made with the first request */
     struct webhook_hmac *hmac;
     struct event_scratch scratch;
     char *window;            /* DECODER_WINDOW_BYTES, made with the first compressed body */

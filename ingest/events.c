@@ -438,7 +438,6 @@ static void on_request(struct http_exchange *x)
     struct ingest *in = http_exchange_route_arg(x);
     const struct http_request *req = http_exchange_request(x);
     struct head h = {0};
-    http_add_header(x, "Access-Control-Allow-Origin", "*");
     err_t err = check_head(in, x, &h);
     if (err != OK) {
         fail_early(x, err, err_text(err), NULL);

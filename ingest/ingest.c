@@ -74,7 +74,6 @@ struct ingest *ingest_new(const struct ingest_options *o)
     for (unsigned i = 0; i < in->reactor_count; i++) {
         struct ingest_reactor *ir = &in->reactors[i];
         ir->reactor = reactor_group_get(o->reactors, i);
-        ir->appender = appender_new(o->writer, ir->reactor, o->codec);
         ir->streams = xcalloc(access_tenant_count(o->access), sizeof(ir->streams[0]));
     }
     return in;
@@ -110,7 +109,11 @@ const struct http_route *ingest_routes(const struct ingest *in, size_t *ret_coun
 
 struct ingest_reactor *ingest_reactor_of(struct ingest *in, const struct http_exchange *x)
 {
-    return &in->reactors[reactor_index(http_exchange_reactor(x))];
+    struct ingest_reactor *ir = &in->reactors[reactor_index(http_exchange_reactor(x))];
+    /* With the first request: it hooks into the reactor, which only the reactor's thread may do. */
+    if (unlikely(ir->appender == NULL))
+        ir->appender = appender_new(in->options.writer, ir->reactor, in->options.codec);
+    return ir;
 }
 
 struct slice ingest_secret_of(const struct ingest *in, const struct webhook_provider *p)

@@ -184,6 +184,9 @@ def test_what_the_head_can_get_wrong(server):
         reply = server.post(path, body, headers)
         assert (reply.status_code, reply.json().get("code")) == (status, code), (path, headers, reply.text)
         assert reply.headers["Access-Control-Allow-Origin"] == "*"
+    preflight = requests.options(server.url("/ingest"), timeout=30, headers={
+        "Origin": "https://shop.example", "Access-Control-Request-Method": "POST"})
+    assert preflight.status_code == 200 and preflight.headers["Access-Control-Allow-Origin"] == "*"
     refused = server.get("/ingest")
     assert refused.status_code == 405 and refused.headers["Allow"] == "POST"
 
