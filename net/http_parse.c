@@ -138,7 +138,7 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t len)
 }
 
 static const char nameless[] = "Bad request: header field without a name";
-static const char folded[] = "folded header lines are not allowed";
+static const char folded[] = "Bad request: folded header lines are not allowed";
 
 /* Looks for a line end between the open header's name and `to`. */
 static void check_gap(struct http_conn *hc, const char *to)

@@ -87,30 +87,6 @@ static void on_handle_closed(uv_handle_t *handle)
     (void)handle;
 }
 
-static void *reactor_main(void *arg)
-{
-    struct reactor *r = arg;
-    current_reactor = r;
-    do
-        uv_run(&r->loop, UV_RUN_DEFAULT);
-    while (!r->stopping);
-    uv_close((uv_handle_t *)&r->wake, on_handle_closed);
-    uv_close((uv_handle_t *)&r->check, on_handle_closed);
-    uv_close((uv_handle_t *)&r->prepare, on_handle_closed);
-    uv_close((uv_handle_t *)&r->wheel.timer, on_handle_closed);
-    uv_run(&r->loop, UV_RUN_DEFAULT);
-    return NULL;
-}
-
-static void reactor_free(struct reactor *r)
-{
-    int rc = uv_loop_close(&r->loop);
-    ASSERT(rc == 0); /* every handle that others put on the loop must be closed by now */
-    out_pool_release(&r->out_pool);
-    free(r->recv_buf);
-    free(r);
-}
-
 static void init_handles(struct reactor *r)
 {
     uv_async_init(&r->loop, &r->wake, on_wake);
@@ -122,6 +98,45 @@ static void init_handles(struct reactor *r)
     wheel_init(&r->wheel, &r->loop);
     r->wheel.on_due = conn_on_due;
     r->wheel.on_turn = on_wheel_turn;
+}
+
+static void close_handles(struct reactor *r)
+{
+    uv_close((uv_handle_t *)&r->wake, on_handle_closed);
+    uv_close((uv_handle_t *)&r->check, on_handle_closed);
+    uv_close((uv_handle_t *)&r->prepare, on_handle_closed);
+    uv_close((uv_handle_t *)&r->wheel.timer, on_handle_closed);
+    uv_run(&r->loop, UV_RUN_DEFAULT);
+    int rc = uv_loop_close(&r->loop);
+    ASSERT(rc == 0); /* every handle that others put on the loop must be closed by now */
+}
+
+/* The loop is made, run and closed by this thread only: a libuv that uses io_uring ties its rings
+ * to the threads that touched them, and closing one interrupts the system calls of all these. */
+static void *reactor_main(void *arg)
+{
+    struct reactor *r = arg;
+    current_reactor = r;
+    r->start_error = uv_loop_init(&r->loop);
+    if (r->start_error == 0)
+        init_handles(r);
+    bool run = r->start_error == 0;
+    uv_sem_post(&r->started);
+    if (!run)
+        return NULL;
+    do
+        uv_run(&r->loop, UV_RUN_DEFAULT);
+    while (!r->stopping);
+    close_handles(r);
+    return NULL;
+}
+
+static void reactor_free(struct reactor *r)
+{
+    out_pool_release(&r->out_pool);
+    uv_sem_destroy(&r->started);
+    free(r->recv_buf);
+    free(r);
 }
 
 /* Signals belong to the main thread; with SIGPIPE blocked too, sendfile reports EPIPE. */
@@ -146,21 +161,20 @@ static err_t reactor_start(unsigned index, struct reactor **ret_reactor)
 {
     struct reactor *r = xcalloc(1, sizeof(*r));
     r->index = index;
-    int rc = uv_loop_init(&r->loop);
-    if (rc != 0) {
-        free(r);
-        return err_fail(ERR_IO, "cannot make an event loop: %s", uv_strerror(rc));
-    }
-    init_handles(r);
     r->recv_buf = xmalloc(REACTOR_RECV_BYTES);
+    int rc = uv_sem_init(&r->started, 0);
+    ASSERT(rc == 0);
     rc = start_thread(r);
     if (rc != 0) {
-        r->stopping = true;
-        uv_stop(&r->loop);
-        reactor_main(r);
-        current_reactor = NULL;
         reactor_free(r);
         return err_fail(ERR_IO, "cannot start a reactor thread: %s", uv_strerror(-rc));
+    }
+    uv_sem_wait(&r->started);
+    if (r->start_error != 0) {
+        rc = r->start_error;
+        pthread_join(r->thread, NULL);
+        reactor_free(r);
+        return err_fail(ERR_IO, "cannot make an event loop: %s", uv_strerror(rc));
     }
     *ret_reactor = r;
     return OK;

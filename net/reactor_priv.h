@@ -25,6 +25,8 @@ struct reactor {
     struct wheel wheel;
     unsigned index;
     pthread_t thread;
+    uv_sem_t started; /* posted when the loop runs, or start_error says why not */
+    int start_error;
     _Atomic(struct reactor_msg *) inbox; /* newest first */
     struct reactor_turn_hook *hooks;
     bool in_turn; /* between the first callback of a turn and its end */
