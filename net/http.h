@@ -125,7 +125,7 @@ struct slice http_request_query(const struct http_request *r, struct arena *a, c
 /** Adds a reply header; call before http_respond. Name and value are copied. */
 void http_add_header(struct http_exchange *x, const char *name, const char *value);
 /** Answers. The body is copied. content_type may be NULL when len is 0. Frees the exchange unless
- * it was aborted. X-Correlation-ID, Content-Length and Date-less minimal headers are added. */
+ * it was aborted. Date, X-Correlation-ID and Content-Length are added. */
 void http_respond(struct http_exchange *x, int status, const char *content_type, const void *body,
                   size_t len);
 /** A JSON error body {"error":text,"code":CODE[,"details":details_json]} with the row's status. */

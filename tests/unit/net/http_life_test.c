@@ -1,6 +1,8 @@
 /* The HTTP server over real sockets: pipelining, clients that go away, draining and stopping. */
 #include "server.h"
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -177,6 +179,70 @@ static void draining_closes_idle_connections_and_marks_replies(void **state)
     server_stop(&own);
 }
 
+enum { CROWD = 8, CROWD_REPLIES = 200 };
+
+struct member {
+    pthread_t thread;
+    const struct test_server *server;
+    unsigned seed;
+    unsigned replies;
+    _Atomic unsigned *total;
+};
+
+/* Posts bodies of many sizes, some pipelined, until the server ends the connection. */
+static void *be_member(void *arg)
+{
+    struct member *m = arg;
+    int fd = client_open(m->server);
+    static const char body[KIB(128)];
+    while (true) {
+        m->seed = m->seed * 1103515245u + 12345;
+        size_t len =
+            (m->seed >> 16) % 8 == 0 ? (m->seed >> 8) % sizeof(body) : (m->seed >> 8) % 300;
+        char head[128];
+        int head_len =
+            snprintf(head, sizeof(head),
+                     "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: %zu\r\n\r\n", len);
+        if (send(fd, head, (size_t)head_len, MSG_NOSIGNAL | MSG_MORE) < 0 ||
+            (len > 0 && send(fd, body, len, MSG_NOSIGNAL) < 0))
+            break;
+        int status = 0;
+        char *reply = client_reply(fd, &status);
+        if (reply == NULL)
+            break;
+        assert_int_equal(status, 200);
+        free(reply);
+        m->replies++;
+        (*m->total)++;
+    }
+    close(fd);
+    return NULL;
+}
+
+static void a_crowd_is_served_until_the_server_drains(void **state)
+{
+    (void)state;
+    struct test_server own;
+    server_start(&own, &(struct test_server_options){.reactors = 2});
+    struct member members[CROWD];
+    _Atomic unsigned total = 0;
+    for (unsigned i = 0; i < CROWD; i++) {
+        members[i] = (struct member){.server = &own, .seed = i + 1, .total = &total};
+        pthread_create(&members[i].thread, NULL, be_member, &members[i]);
+    }
+    while (total < CROWD * CROWD_REPLIES)
+        sched_yield();
+    listener_stop(own.listener);
+    http_server_drain(own.http);
+    for (unsigned i = 0; i < CROWD; i++) {
+        pthread_join(members[i].thread, NULL);
+        assert_true(members[i].replies > 0);
+    }
+    server_wait_connections(&own, 0);
+    assert_int_equal(own.aborts, 0);
+    server_stop(&own);
+}
+
 static void stopping_aborts_what_is_pending(void **state)
 {
     (void)state;
@@ -209,6 +275,7 @@ int main(void)
         cmocka_unit_test(the_end_of_input_aborts_routes_that_wait_long),
         cmocka_unit_test(a_request_split_at_every_byte_gives_the_same_reply),
         cmocka_unit_test(draining_closes_idle_connections_and_marks_replies),
+        cmocka_unit_test(a_crowd_is_served_until_the_server_drains),
         cmocka_unit_test(stopping_aborts_what_is_pending),
     };
     return cmocka_run_group_tests_name("http_life", tests, set_up, tear_down);
