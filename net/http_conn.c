@@ -63,7 +63,7 @@ static enum http_wait wait_of(const struct http_conn *hc)
     case HTTP_PHASE_BODY:
         return HTTP_WAIT_BODY;
     case HTTP_PHASE_IDLE:
-        if (hc->head != NULL)
+        if (hc->head != NULL || conn_output_bytes(hc->c) > 0)
             return HTTP_WAIT_NONE;
         return hc->serial == 0 ? HTTP_WAIT_FIRST : HTTP_WAIT_NEXT;
     case HTTP_PHASE_OVER:
@@ -237,7 +237,9 @@ static void on_data(struct conn *c, const char *data, size_t len)
 
 static void on_drain(struct conn *c)
 {
-    resume_soon(conn_user(c));
+    struct http_conn *hc = conn_user(c);
+    resume_soon(hc);
+    update_deadline(hc, false); /* a client is idle from the time that it has its reply */
 }
 
 static bool on_eof(struct conn *c)

@@ -360,6 +360,29 @@ static void a_pending_reply_keeps_the_connection_open(void **state)
     server_stop(&own);
 }
 
+static void a_reply_on_its_way_is_not_idleness(void **state)
+{
+    (void)state;
+    struct test_server own;
+    server_start(&own, &(struct test_server_options){.keepalive_ms = 100});
+    int slow = client_open(&own);
+    client_send(slow, "GET /big HTTP/1.1\r\nHost: t\r\n\r\n");
+    server_wait_held(&own, 1);
+    for (int i = 0; i < 2; i++) { /* twice the idle time goes by */
+        int other = client_open(&own);
+        client_send(other, "GET /ok HTTP/1.1\r\nHost: t\r\n\r\n");
+        client_expect(other, 200, NULL);
+        assert_null(client_reply(other, NULL));
+        close(other);
+    }
+    char *reply = client_reply(slow, NULL);
+    assert_int_equal(strlen(reply_body(reply)), MIB(32));
+    free(reply);
+    assert_null(client_reply(slow, NULL)); /* now it is idle */
+    close(slow);
+    server_stop(&own);
+}
+
 static void a_client_that_never_reads_is_closed(void **state)
 {
     (void)state;
@@ -460,6 +483,7 @@ int main(void)
         cmocka_unit_test(a_body_that_stops_coming_is_answered_408),
         cmocka_unit_test(idle_connections_are_closed),
         cmocka_unit_test(a_pending_reply_keeps_the_connection_open),
+        cmocka_unit_test(a_reply_on_its_way_is_not_idleness),
         cmocka_unit_test(a_client_that_never_reads_is_closed),
         cmocka_unit_test(a_client_that_reads_late_gets_everything),
         cmocka_unit_test(large_replies_do_not_pile_up),
