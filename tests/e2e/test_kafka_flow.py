@@ -14,6 +14,13 @@ EVENT = {"type": "a.b", "ts": "2026-11-20T12:00:00Z"}
 CODEC_NUMBERS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
 
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true in time"
+        time.sleep(0.02)
+
+
 def segment(server, topic):
     (log,) = server.data.glob(f"log/{topic}/0/*.log")
     data = log.read_bytes()
@@ -116,11 +123,12 @@ def test_acks_0_has_no_response(server):
     for n in range(100):
         producer.produce("t", b"%d" % n)
     assert producer.flush(20) == 0
+    wait_until(lambda: len(server.consume("t")) == 100)  # nothing else says when they are stored
     batch = segment(server, "t")
     wire = Wire(server).send(produce_frame(batch, acks=0) + frame(API_VERSIONS, 0, correlation=9))
     assert struct.unpack(">i", wire.response()[:4]) == (9,)
+    wait_until(lambda: len(server.consume("t")) > 100)
     before = len(server.consume("t"))
-    assert before > 100
     wire.send(produce_frame(batch, b"nowhere", acks=0))
     assert wire.response() is None  # the protocol has no other way to say it
     assert len(server.consume("t")) == before
