@@ -91,6 +91,7 @@ struct http_options {
     unsigned body_idle_ms;       /* time between pieces of a body; above: 408 */
     unsigned keepalive_ms;       /* idle time between requests; above: close */
     const char *allowed_origins; /* comma-separated origins, "*.suffix" or "*"; may be NULL */
+    const char *trusted_proxies; /* http_proxies_valid; NULL: loopback */
     struct clock *clock;         /* for Date and correlation ids; NULL: the machine's */
 };
 
@@ -98,6 +99,8 @@ struct http_options {
 extern const struct conn_ops http_conn_ops;
 /** A complete 503 reply, for listener_options.refusal. */
 struct slice http_refusal(void);
+/** Whether text is a list of addresses and networks ("10.0.0.1, fd00::/8, loopback"). */
+bool http_proxies_valid(const char *list);
 struct http_server *http_server_new(const struct http_options *options);
 void http_server_free(struct http_server *s);
 /** From now on every reply carries "Connection: close" and idle connections are closed. Any thread.
@@ -110,8 +113,8 @@ void http_exchange_set_user(struct http_exchange *x, void *user);
 void *http_exchange_user(const struct http_exchange *x);
 struct arena *http_exchange_arena(struct http_exchange *x); /* freed with the exchange */
 struct reactor *http_exchange_reactor(const struct http_exchange *x);
-/** The client: conn_peer, or the first address of X-Forwarded-For where the peer is a trusted proxy
- *  (loopback). */
+/** The client: conn_peer; where that is a trusted proxy, the last address of X-Forwarded-For that
+ * is none. */
 struct slice http_exchange_client(const struct http_exchange *x);
 /** The correlation id of this exchange (reference/events-do.md 1.2), also sent as X-Correlation-ID.
  */

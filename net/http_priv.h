@@ -129,8 +129,19 @@ struct http_row {
     uint64_t methods; /* bit per llhttp method */
 };
 
+/** A network: the first prefix_bits of an IPv6 (or mapped IPv4) address. */
+struct http_proxy {
+    uint8_t address[16];
+    unsigned prefix_bits;
+};
+struct http_proxies {
+    struct http_proxy *list; /* owned */
+    size_t count;
+};
+
 struct http_server {
     struct http_options options;
+    struct http_proxies proxies;
     struct http_row *rows; /* owned */
     _Atomic bool draining;
     struct http_worker workers[HTTP_WORKERS_MAX];
@@ -143,6 +154,13 @@ void http_exchange_free(struct http_exchange *x);
 /** Finds the exchange's row: sets handler and route_arg, or answers 404 or 405 and returns false.
  */
 bool http_route_exchange(struct http_exchange *x, unsigned method);
+
+/* http_proxy.c */
+/** NULL: loopback. False for anything that is no address; what was read before stays in `p`. */
+bool http_proxies_parse(const char *text, struct http_proxies *p);
+void http_proxies_release(struct http_proxies *p);
+struct slice http_proxies_client(const struct http_proxies *p, struct slice peer,
+                                 const struct http_request *r);
 
 /* http_conn.c */
 void http_enqueue(struct http_conn *hc, struct http_exchange *x);

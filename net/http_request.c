@@ -204,14 +204,7 @@ struct slice http_exchange_client(const struct http_exchange *x)
     if (x->hc == NULL)
         return peer;
     peer = slice_of(conn_peer(x->hc->c));
-    if (!slice_equal(peer, SLICE("::1")) && strncmp(peer.data, "127.", 4) != 0)
-        return peer;
-    struct slice forwarded = http_request_header(&x->request, "x-forwarded-for", NULL);
-    const char *comma = forwarded.len > 0 ? memchr(forwarded.data, ',', forwarded.len) : NULL;
-    size_t len = comma != NULL ? (size_t)(comma - forwarded.data) : forwarded.len;
-    while (len > 0 && (forwarded.data[len - 1] == ' ' || forwarded.data[len - 1] == '\t'))
-        len--;
-    return len > 0 ? (struct slice){forwarded.data, len} : peer;
+    return http_proxies_client(&x->worker->server->proxies, peer, &x->request);
 }
 
 struct slice http_request_header(const struct http_request *r, const char *name, size_t *ret_count)

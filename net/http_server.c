@@ -45,6 +45,8 @@ struct http_server *http_server_new(const struct http_options *options)
     s->options = *options;
     if (s->options.clock == NULL)
         s->options.clock = clock_real();
+    bool good = http_proxies_parse(options->trusted_proxies, &s->proxies);
+    ASSERT(good);
     s->rows = xcalloc(options->route_count + 1, sizeof(*s->rows));
     for (size_t i = 0; i < options->route_count; i++) {
         const struct http_route *route = &options->routes[i];
@@ -77,6 +79,7 @@ void http_server_free(struct http_server *s)
         }
         buf_release(&w->head);
     }
+    http_proxies_release(&s->proxies);
     free(s->rows);
     free(s);
 }

@@ -20,6 +20,7 @@
 #include "base/io.h"
 #include "base/limits.h"
 #include "base/suggest.h"
+#include "net/http.h"
 
 #define CONFIG_FILE_MAX MIB(1)
 #define CONFIG_FILE_NAME "spillway.conf"
@@ -500,6 +501,11 @@ static err_t check(const struct config *c)
         return err_fail(ERR_INVALID_CONFIG,
                         "%s: auth.default_namespace: \"%s\" is not 1 to 64 of a-z, 0-9, _ and -",
                         where_of(c, "auth.default_namespace"), c->auth_default_namespace);
+    if (!http_proxies_valid(c->http_trusted_proxies))
+        return err_fail(ERR_INVALID_CONFIG,
+                        "%s: http.trusted_proxies: \"%s\" is no list of addresses and networks "
+                        "(10.0.0.1, fd00::/8, loopback)",
+                        where_of(c, "http.trusted_proxies"), c->http_trusted_proxies);
     if (*c->data_dir == '\0')
         return err_fail(ERR_INVALID_CONFIG, "%s: data.dir is empty", where_of(c, "data.dir"));
     return check_access(c);

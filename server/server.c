@@ -168,6 +168,7 @@ static err_t open_http(struct server *s)
         .body_idle_ms = (unsigned)c->http_body_idle_seconds * 1000,
         .keepalive_ms = (unsigned)c->http_keepalive_seconds * 1000,
         .allowed_origins = c->http_allowed_origins,
+        .trusted_proxies = c->http_trusted_proxies,
     };
     s->http = http_server_new(&options);
     TRY(listen_on(s, c->http_listen, &http_conn_ops, s->http, http_refusal(), &s->http_listener));

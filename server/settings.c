@@ -42,7 +42,7 @@ const struct setting config_settings[] = {
     LIST("http.allowed_origins", http_allowed_origins, .env = "ALLOWED_ORIGINS", .default_text = "",
          .help = "Origins that browsers may send authenticated requests from (CORS); `*.suffix` allowed"),
     LIST("http.trusted_proxies", http_trusted_proxies, .default_text = "loopback",
-         .help = "Addresses whose X-Forwarded-For counts; `loopback` means 127.0.0.0/8 and ::1"),
+         .help = "Proxies whose X-Forwarded-For counts: addresses and networks; `loopback`: 127.0.0.0/8, ::1"),
     INT("limits.requests_per_minute", limits_requests_per_minute,
         .env = "RATE_LIMIT_REQUESTS_PER_MINUTE", .default_text = "1000", .min = 0, .max = 1000000000,
         .help = "Requests a minute per API key, else per client address; 0: no limit"),

@@ -160,8 +160,27 @@ static void a_proxy_on_this_machine_names_the_client(void **state)
     client_expect(fd, 200, "127.0.0.1");
     client_send(fd,
                 "GET /client HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 9.8.7.6 , 1.1.1.1\r\n\r\n");
+    client_expect(fd, 200, "1.1.1.1");
+    /* What stands before the first address that is no proxy is the client's own word. */
+    client_send(fd, "GET /client HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: 6.6.6.6\r\n"
+                    "X-Forwarded-For: 9.8.7.6, [::1]:80,127.0.0.2\r\n\r\n");
     client_expect(fd, 200, "9.8.7.6");
+    client_send(fd, "GET /client HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: ,\r\n\r\n");
+    client_expect(fd, 200, "127.0.0.1");
     close(fd);
+}
+
+static void lists_of_proxies_are_addresses_and_networks(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"", "loopback", "10.0.0.1", "10.0.0.0/8, fd00::/8 ::1/128",
+                                       "loopback,192.168.0.0/0"};
+    static const char *const bad[] = {"localhost", "10.0.0", "10.0.0.0/33", "::1/129",
+                                      "::1/",      "::1/-1", "10.0.0.1/8x", "10.0.0.1;10.0.0.2"};
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        assert_true(http_proxies_valid(good[i]));
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_false(http_proxies_valid(bad[i]));
 }
 
 static void http_1_0_connections_close_unless_kept_alive(void **state)
@@ -429,6 +448,7 @@ int main(void)
         cmocka_unit_test(absolute_targets_name_the_same_resource),
         cmocka_unit_test(query_parameters_are_decoded),
         cmocka_unit_test(a_proxy_on_this_machine_names_the_client),
+        cmocka_unit_test(lists_of_proxies_are_addresses_and_networks),
         cmocka_unit_test(http_1_0_connections_close_unless_kept_alive),
         cmocka_unit_test(connection_close_is_honoured),
         cmocka_unit_test(an_upgrade_is_not_taken),
