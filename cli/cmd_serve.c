@@ -18,6 +18,7 @@ static const struct cli_option options[] = {
     {"set", 's', "KEY=VALUE", "Set any setting of docs/config.md; may be repeated"},
     {"dev", 0, NULL, "Development: no tokens, no rate limits, loopback only"},
     {"print-config", 0, NULL, "Print every setting, its value and where it came from; then stop"},
+    {"json", 'j', NULL, "With --print-config: as JSON"},
     {"markdown", 0, NULL, "With --print-config: the table of settings as docs/config.md"},
 };
 
@@ -63,11 +64,13 @@ static bool add_flag(const struct cli_given *given, const struct cli_command *co
     return true;
 }
 
-static int print_config(const struct config *c, bool markdown)
+static int print_config(const struct config *c, const struct cli_args *args)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT;
-    if (markdown)
+    if (options_has(args, "markdown"))
         config_print_markdown(&out);
+    else if (options_has(args, "json"))
+        config_print_json(c, &out);
     else
         config_print(c, &out);
     fwrite(out.data, 1, out.len, stdout);
@@ -98,8 +101,7 @@ static int serve_with(const struct cli_args *args, const struct flag_list *list)
         fprintf(stderr, "spillway serve: %s\n", err_text(err));
         return EXIT_USAGE;
     }
-    int status = options_has(args, "print-config") ? print_config(&c, options_has(args, "markdown"))
-                                                   : serve(&c);
+    int status = options_has(args, "print-config") ? print_config(&c, args) : serve(&c);
     config_release(&c);
     return status;
 }

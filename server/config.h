@@ -126,6 +126,8 @@ err_t config_access(const struct config *c, struct access **ret_access) MUST_USE
 
 /** Every setting with its value and where it came from; secrets masked. Appends text. */
 void config_print(const struct config *c, struct buf *out);
+/** The same as one JSON object: {"http.listen":{"value":"…","from":"default"},…}. */
+void config_print_json(const struct config *c, struct buf *out);
 /** The table as docs/config.md. */
 void config_print_markdown(struct buf *out);
 

@@ -78,6 +78,51 @@ void config_print(const struct config *c, struct buf *out)
                    c->keys_origin);
 }
 
+static void print_json_value(const struct config *c, const struct setting *row, struct buf *out)
+{
+    const void *field = field_of(c, row);
+    CLEANUP(buf_release) struct buf text = BUF_INIT;
+    switch (row->type) {
+    case SETTING_INT:
+    case SETTING_BYTES:
+        buf_printf(out, "%lld", (long long)*(const int64_t *)field);
+        break;
+    case SETTING_BOOL:
+        print_value(c, row, out);
+        break;
+    case SETTING_STRING:
+    case SETTING_LIST:
+    case SETTING_ENUM:
+        print_value(c, row, &text);
+        buf_append_json(out, text.data, text.len);
+        break;
+    }
+}
+
+void config_print_json(const struct config *c, struct buf *out)
+{
+    for (size_t i = 0; i < config_setting_count; i++) {
+        const struct setting *row = &config_settings[i];
+        const struct config_origin *origin = &c->origins[i];
+        CLEANUP(xfree_ptr)
+        char *from = xasprintf("%s%s", source_prefix(origin->source), origin->where);
+        buf_printf(out, "%s\"%s\":{\"value\":", i == 0 ? "{" : ",\n ", row->key);
+        print_json_value(c, row, out);
+        buf_append_str(out, ",\"from\":");
+        buf_append_json(out, from, strlen(from));
+        buf_append_char(out, '}');
+    }
+    buf_append_str(out, ",\n \"keys\":{\"value\":[");
+    for (size_t i = 0; i < c->key_count; i++) {
+        buf_append_str(out, i == 0 ? "" : ",");
+        buf_append_json(out, c->keys[i].namespace_name, strlen(c->keys[i].namespace_name));
+    }
+    const char *from = c->keys_origin != NULL ? c->keys_origin : "default";
+    buf_append_str(out, "],\"from\":");
+    buf_append_json(out, from, strlen(from));
+    buf_append_str(out, "}}\n");
+}
+
 static void print_allowed(const struct setting *row, struct buf *out)
 {
     switch (row->type) {

@@ -109,6 +109,19 @@ def test_metrics_count_and_parse(server):
 
 
 @pytest.mark.short
+def test_settings_as_json(run, tmp_path):
+    (tmp_path / "c.conf").write_text("[keys]\nns_acme_private = acme\n[limits]\nbody_bytes = 2 MiB\n")
+    shown = run("serve", "--print-config", "--json", "--config", tmp_path / "c.conf",
+                env={"AUTH_TOKEN": "hush", "LOG_LEVEL": "warn"})
+    settings = json.loads(shown.stdout)
+    assert settings["limits.body_bytes"] == {"value": 2 << 20, "from": f"{tmp_path}/c.conf:4"}
+    assert settings["auth.token"] == {"value": "****", "from": "env AUTH_TOKEN"}
+    assert settings["log.level"] == {"value": "warn", "from": "env LOG_LEVEL"}
+    assert settings["kafka.auto_create_topics"] == {"value": True, "from": "default"}
+    assert settings["keys"]["value"] == ["acme"] and "private" not in shown.stdout
+
+
+@pytest.mark.short
 def test_listeners_can_be_off(make_server, tmp_path, run):
     server = make_server("--dev", "--kafka", "off", data=tmp_path / "a")
     assert server.kafka == "off" and server.ingest({"type": "a", "ts": TS})["lsn"] == 0
