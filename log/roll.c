@@ -4,7 +4,8 @@
  *
  * Overwriting blocks that were written before needs no metadata at each sync, so a busy shard's
  * next segment is prepared as a file of zeros ("next.prepared", synced) and renamed into place. A
- * shard's first segments are small and plain. Whoever cannot be prepared in time or for lack of
+ * shard's first segments are small and plain; a plain one is left early, as soon as a prepared one
+ * is ready. Whoever cannot be prepared in time or for lack of
  * space is appended to plainly.
  */
 #include <stdio.h>
@@ -20,9 +21,9 @@
 #define PREPARE_SYNC_BYTES MIB(8) /* so that no sync of the hot path waits behind much more */
 #define PREPARE_FREE_FACTOR 4     /* prepare only with this many segments of free space */
 #define PREPARE_PAUSE_SEGMENTS 16 /* after one that came to nothing */
-#define PREPARE_BUSY_NS                                                                            \
-    INT64_C(30000000000) /* half a segment within this time: worth preparing                       \
-                          */
+#define PREPARE_BUSY_NS INT64_C(30000000000)      /* half a segment so quickly: worth preparing */
+#define PREPARE_PLAIN_BYTES MIB(1)                /* … and so much of a plain segment … */
+#define PREPARE_BUSY_PLAIN_NS INT64_C(1000000000) /* … within this time */
 
 uint64_t shard_limit_for(const struct shard *sh, size_t ordinal)
 {
@@ -116,33 +117,71 @@ static void prepare_run(struct worker_job *job)
                   F("next", "appending plainly"));
         err_t ignored = io_unlink(sh->log->options.io, path);
         (void)ignored; /* a leftover is truncated by the next preparation or removed at start */
-        atomic_store(&sh->prepare_pause, PREPARE_PAUSE_SEGMENTS);
+        /* While segments grow, the next is larger than the rest of this one: late says little. */
+        if (sh->prepare_grown)
+            atomic_store(&sh->prepare_pause, PREPARE_PAUSE_SEGMENTS);
     }
     atomic_store(&sh->prepare, err == OK ? PREPARE_READY : PREPARE_NONE);
     atomic_fetch_sub(&sh->jobs_pending, 1);
 }
 
+void shard_measure_from(struct shard *sh)
+{
+    sh->prepare_from = sh->active == NULL ? 0 : atomic_load(&sh->active->size);
+    sh->prepare_from_ns = clock_mono_ns(sh->log->options.clock);
+}
+
+bool shard_prefers_prepared(const struct shard *sh)
+{
+    return !sh->active_prepared &&
+           atomic_load_explicit(&sh->prepare, memory_order_acquire) == PREPARE_READY;
+}
+
+/** The appends since shard_measure_from say that the shard is busy. A plain segment is looked at in
+ * short stretches, because it is left as soon as a prepared one is ready; a prepared one once, half
+ * full. */
+static bool worth_preparing(struct shard *sh, int64_t age_ns)
+{
+    if (!sh->active_prepared && age_ns > PREPARE_BUSY_PLAIN_NS) {
+        shard_measure_from(sh);
+        return false;
+    }
+    sh->prepare_considered = true; /* once for each segment */
+    return age_ns <= PREPARE_BUSY_NS && atomic_load(&sh->prepare) == PREPARE_NONE;
+}
+
+static void prepare_start(struct shard *sh)
+{
+    lock_acquire(&sh->segments_lock);
+    size_t ordinal = sh->segment_count;
+    lock_release(&sh->segments_lock);
+    sh->prepare_bytes = shard_limit_for(sh, ordinal);
+    sh->prepare_grown = sh->prepare_bytes == sh->segment_limit;
+    atomic_store(&sh->prepare, PREPARE_RUNNING);
+    atomic_fetch_add(&sh->jobs_pending, 1);
+    sh->prepare_job.run = prepare_run;
+    worker_submit(sh->log->options.workers, &sh->prepare_job);
+}
+
 void shard_maybe_prepare(struct shard *sh)
 {
-    if (sh->prepare_considered || atomic_load(&sh->active->size) < sh->segment_limit / 2)
+    uint64_t size = atomic_load_explicit(&sh->active->size, memory_order_relaxed);
+    uint64_t stretch = sh->segment_limit / 2;
+    if (!sh->active_prepared)
+        stretch = MIN(stretch, (uint64_t)PREPARE_PLAIN_BYTES);
+    if (sh->prepare_considered || size < sh->prepare_from + stretch || size >= sh->segment_limit)
         return;
-    sh->prepare_considered = true; /* once for each segment */
-    int64_t age_ns = clock_mono_ns(sh->log->options.clock) - sh->active_since_ns;
-    if (age_ns > PREPARE_BUSY_NS || atomic_load(&sh->prepare) != PREPARE_NONE)
+    int64_t age_ns = clock_mono_ns(sh->log->options.clock) - sh->prepare_from_ns;
+    if (!worth_preparing(sh, age_ns))
         return;
     if (atomic_load(&sh->prepare_pause) > 0) {
         atomic_fetch_sub(&sh->prepare_pause, 1);
         return;
     }
-    lock_acquire(&sh->segments_lock);
-    size_t ordinal = sh->segment_count;
-    lock_release(&sh->segments_lock);
-    sh->prepare_bytes = shard_limit_for(sh, ordinal);
-    sh->prepare_budget_ns = age_ns;
-    atomic_store(&sh->prepare, PREPARE_RUNNING);
-    atomic_fetch_add(&sh->jobs_pending, 1);
-    sh->prepare_job.run = prepare_run;
-    worker_submit(sh->log->options.workers, &sh->prepare_job);
+    double appended = (double)(size - sh->prepare_from);
+    sh->prepare_budget_ns =
+        (int64_t)((double)age_ns * (double)(sh->segment_limit - size) / appended);
+    prepare_start(sh);
 }
 
 #define CHECKPOINT_FACTOR 4
@@ -214,13 +253,14 @@ void shard_maybe_checkpoint(struct shard *sh)
 }
 
 /** Puts a file for `base` in place: the prepared one where it is ready, else a new empty one. */
-static err_t place_file(struct shard *sh, const char *path, struct io_file **ret_file)
+static err_t place_file(struct shard *sh, const char *path, bool prepared,
+                        struct io_file **ret_file)
 {
     struct io *io = sh->log->options.io;
-    if (atomic_load(&sh->prepare) == PREPARE_READY) {
-        CLEANUP(xfree_ptr) char *prepared = prepared_path(sh);
+    if (prepared) {
+        CLEANUP(xfree_ptr) char *from = prepared_path(sh);
         atomic_store(&sh->prepare, PREPARE_NONE);
-        TRY(io_rename(io, prepared, path));
+        TRY(io_rename(io, from, path));
         return io_open(io, path, IO_WRITE, ret_file);
     }
     TRY(io_open(io, path, IO_WRITE | IO_CREATE | IO_TRUNCATE, ret_file));
@@ -249,7 +289,8 @@ err_t shard_roll(struct shard *sh)
     ASSERT(base > sh->active->base_offset);
     CLEANUP(xfree_ptr) char *path = segment_path(sh->dir, base, ".log");
     CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
-    err_t err = place_file(sh, path, &file);
+    bool prepared = atomic_load(&sh->prepare) == PREPARE_READY;
+    err_t err = place_file(sh, path, prepared, &file);
     if (err == OK)
         err = io_sync_dir(io, sh->dir);
     if (err != OK) {
@@ -263,8 +304,9 @@ err_t shard_roll(struct shard *sh)
     lock_acquire(&sh->segments_lock);
     sh->segment_limit = shard_limit_for(sh, sh->segment_count - 1);
     lock_release(&sh->segments_lock);
-    sh->active_since_ns = clock_mono_ns(sh->log->options.clock);
+    sh->active_prepared = prepared;
     sh->prepare_considered = false;
+    shard_measure_from(sh);
     sh->point.segment_base = base;
     sh->point.position = 0;
     sh->point.next_offset = base;

@@ -286,10 +286,13 @@ static err_t make_room(struct shard *sh, size_t bytes)
     struct segment *active = sh->active;
     uint64_t size = atomic_load(&active->size);
     int64_t relative = atomic_load(&active->next_offset) - active->base_offset;
-    if (size == 0 || (size + bytes <= sh->segment_limit &&
-                      relative <= SHARD_BATCH_OFFSETS_MAX - (int64_t)LIMIT_GROUP_BYTES))
+    bool fits = size + bytes <= sh->segment_limit &&
+                relative <= SHARD_BATCH_OFFSETS_MAX - (int64_t)LIMIT_GROUP_BYTES;
+    if (size == 0 || (fits && !shard_prefers_prepared(sh)))
         return OK;
     err_t err = shard_roll(sh);
+    if (err != OK && fits && shard_status(sh) != SHARD_READ_ONLY)
+        return OK; /* it was a wish: the active segment takes the group */
     if (err == ERR_NO_SPACE) {
         atomic_store(&sh->full_since_ns, clock_mono_ns(sh->log->options.clock));
         if (shard_status(sh) != SHARD_READ_ONLY)

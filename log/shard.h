@@ -46,7 +46,6 @@ struct shard {
     /* Owned by the thread that appends. */
     struct segment *active; /* one reference */
     uint64_t segment_limit;
-    int64_t active_since_ns;
     struct io_file *recovery_file;
     struct recovery_point point;
     bool point_written, point_synced;
@@ -54,9 +53,13 @@ struct shard {
 
     /* Preparation of the next segment. */
     atomic_int prepare;        /* enum prepare_state */
+    bool active_prepared;      /* the active one was; appending thread */
     bool prepare_considered;   /* for this active segment; appending thread */
+    uint64_t prepare_from;     /* size that the measured stretch of appends began at … */
+    int64_t prepare_from_ns;   /* … and when; appending thread */
     atomic_uint prepare_pause; /* segments to pass over */
     uint64_t prepare_bytes;
+    bool prepare_grown;        /* it is as large as the active one's limit: segments grow no more */
     int64_t prepare_budget_ns; /* time in which the rest of the active segment fills */
     struct worker_job prepare_job;
 
@@ -152,6 +155,10 @@ void shard_seal_in_background(struct shard *sh, struct segment *s);
 void shard_maybe_checkpoint(struct shard *sh);
 /** Starts preparing the next segment where that is worth it. Appending thread. */
 void shard_maybe_prepare(struct shard *sh);
+/** Starts measuring how busy the shard is from here on. */
+void shard_measure_from(struct shard *sh);
+/** Whether a plainly appended segment should be left early, because a prepared one is ready. */
+bool shard_prefers_prepared(const struct shard *sh);
 uint64_t shard_limit_for(const struct shard *sh, size_t ordinal);
 /** Appends to the list of segments (takes a reference). */
 void shard_push_segment(struct shard *sh, struct segment *s);
