@@ -51,7 +51,6 @@ struct listener_socket {
     struct reactor *reactor;
     int fd;         /* -1 once stopped */
     int reserve_fd; /* given up to accept, and close, one connection when descriptors run out */
-    bool paused;    /* waiting for descriptors */
     uv_poll_t poll;
     uv_timer_t retry;
     struct conn *conns; /* open or closing */

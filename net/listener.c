@@ -107,9 +107,11 @@ static void refuse(struct listener_socket *ls, int fd)
     metric_inc(M_connections_refused_total);
     LOG_WARN("connection_refused", F("listen", l->address),
              F("max", (int64_t)l->options.max_connections));
-    if (l->options.refusal.len > 0)
-        (void)!send(fd, l->options.refusal.data, l->options.refusal.len,
-                    MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (l->options.refusal.len > 0) {
+        (void)!send(fd, l->options.refusal.data, l->options.refusal.len, MSG_NOSIGNAL);
+        /* Closing over unread input would reset the connection and take the reply along. */
+        (void)!recv(fd, ls->reactor->recv_buf, REACTOR_RECV_BYTES, 0);
+    }
     close(fd);
 }
 
@@ -134,7 +136,6 @@ static void on_acceptable(uv_poll_t *poll, int status, int events);
 static void on_retry(uv_timer_t *timer)
 {
     struct listener_socket *ls = timer->data;
-    ls->paused = false;
     if (ls->reserve_fd < 0)
         ls->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     uv_poll_start(&ls->poll, UV_READABLE, on_acceptable);
@@ -154,7 +155,6 @@ static void out_of_descriptors(struct listener_socket *ls)
             close(fd);
         ls->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
-    ls->paused = true;
     uv_poll_stop(&ls->poll);
     uv_timer_start(&ls->retry, on_retry, ACCEPT_RETRY_MS, 0);
 }

@@ -4,7 +4,8 @@
  * Whole and cut input give the same replies, byte for byte; every request that a handler saw is
  * answered or aborted, once; body bytes come only between a request and its end. With small limits
  * only safety is checked: where padding is counted depends on the reads. Covers: net/http_parse.c
- * net/http_conn.c net/http_request.c net/http_respond.c net/http_server.c net/http_stamp.c
+ * net/http_conn.c net/http_request.c net/http_proxy.c net/http_cors.c net/http_respond.c
+ * net/http_server.c net/http_stamp.c
  */
 #include <stdlib.h>
 #include <string.h>
