@@ -5,6 +5,7 @@
  *   sim_crash --random           only random histories: --runs CRASHES --seed FIRST --jobs N
  *   sim_crash --exhaustive       only every call of short lives as the crash point
  *   sim_crash --faults           only every call of short lives failing
+ *   sim_crash --catalog          only the settings store (SQLite): a fifth as many crashes
  *   sim_crash --negative         only the control: each sync site, swallowed, must be caught
  *   sim_crash --seed S --runs 1  one history again (the seed is printed by a failure); --verbose
  */
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/logger.h"
+#include "tests/sim/catalog_chain.h"
 #include "tests/sim/chain.h"
 #include "tests/sim/negative.h"
 
@@ -31,7 +33,7 @@ struct options {
     uint64_t seed;
     uint64_t runs;
     unsigned jobs;
-    bool random, exhaustive, faults, negative;
+    bool random, exhaustive, faults, catalog, negative;
 };
 
 static double seconds(void)
@@ -166,6 +168,20 @@ static bool run_faults(const struct options *o)
     return !r.failed;
 }
 
+static bool run_catalog(const struct options *o)
+{
+    double began = seconds();
+    struct chain_result r = {0};
+    for (uint64_t seed = o->seed; r.crashes < o->runs / 5 && !r.failed; seed++) {
+        catalog_chain_random(seed, &r);
+        if (r.failed)
+            printf("catalog history %llu failed (again: sim_crash --catalog --seed %llu)\n",
+                   (unsigned long long)seed, (unsigned long long)seed);
+    }
+    report("settings store", &r, began);
+    return !r.failed;
+}
+
 /* Command line
  * ------------------------------------------------------------------------------------- */
 
@@ -183,21 +199,18 @@ static uint64_t number(const char *text, const char *what)
 static struct options parse(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"runs", required_argument, NULL, 'r'},
-        {"jobs", required_argument, NULL, 'j'},
-        {"random", no_argument, NULL, 'a'},
-        {"exhaustive", no_argument, NULL, 'e'},
-        {"faults", no_argument, NULL, 'f'},
-        {"negative", no_argument, NULL, 'n'},
-        {"verbose", no_argument, NULL, 'v'},
-        {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'}, {"runs", required_argument, NULL, 'r'},
+        {"jobs", required_argument, NULL, 'j'}, {"random", no_argument, NULL, 'a'},
+        {"exhaustive", no_argument, NULL, 'e'}, {"faults", no_argument, NULL, 'f'},
+        {"negative", no_argument, NULL, 'n'},   {"catalog", no_argument, NULL, 'c'},
+        {"verbose", no_argument, NULL, 'v'},    {NULL, 0, NULL, 0},
     };
     const char *env = getenv("SPILLWAY_SIM_CRASHES");
     struct options o = {.seed = 1, .runs = DEFAULT_CRASHES, .jobs = 2};
     if (env != NULL)
         o.runs = number(env, "SPILLWAY_SIM_CRASHES");
     enum log_level level = LOG_LEVEL_SILENT;
+    bool runs_given = false;
     int c;
     while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (c) {
@@ -206,7 +219,7 @@ static struct options parse(int argc, char **argv)
             break;
         case 'r':
             o.runs = number(optarg, "--runs");
-            o.random = true;
+            runs_given = true;
             break;
         case 'j':
             o.jobs = (unsigned)number(optarg, "--jobs");
@@ -220,6 +233,9 @@ static struct options parse(int argc, char **argv)
         case 'f':
             o.faults = true;
             break;
+        case 'c':
+            o.catalog = true;
+            break;
         case 'n':
             o.negative = true;
             break;
@@ -231,8 +247,9 @@ static struct options parse(int argc, char **argv)
         }
     }
     o.jobs = (unsigned)MIN(MAX(MIN(o.jobs, o.runs), 1), JOBS_MAX);
-    if (!o.random && !o.exhaustive && !o.faults && !o.negative)
-        o.random = o.exhaustive = o.faults = o.negative = true;
+    o.random = o.random || (runs_given && !o.catalog);
+    if (!o.random && !o.exhaustive && !o.faults && !o.catalog && !o.negative)
+        o.random = o.exhaustive = o.faults = o.catalog = o.negative = true;
     logger_configure(level, LOG_FORMAT_TEXT);
     return o;
 }
@@ -247,6 +264,8 @@ int main(int argc, char **argv)
         ok = run_faults(&o) && ok;
     if (o.random)
         ok = run_random(&o) && ok;
+    if (o.catalog)
+        ok = run_catalog(&o) && ok;
     if (o.negative)
         ok = negative_run(o.seed, o.jobs) && ok;
     return ok ? 0 : 1;

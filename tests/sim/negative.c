@@ -10,7 +10,7 @@
 #include "tests/sim/chain.h"
 
 #define TRACE_HISTORIES 2000
-#define CRASHES_MAX 100000
+#define CRASHES_MAX 400000
 #define CRASHES_EXCUSED 2000 /* for sites that need not be caught: to see that they are not */
 #define SITES_MAX 64
 #define IDS_MAX 32

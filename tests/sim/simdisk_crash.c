@@ -47,17 +47,19 @@ static void copy_overlap(uint8_t *out, uint64_t start, size_t len, const struct 
         memcpy(out + (from - start), w->data + (from - w->offset), (size_t)(to - from));
 }
 
-/** The sector's bytes after the first `time` writes. */
+/** The sector's bytes after the first `time` writes, of which truncations count before `meta`. */
 static void sector_at_time(const struct sim_node *n, uint64_t start, size_t len, size_t time,
-                           uint8_t *out)
+                           size_t meta, uint8_t *out)
 {
     memset(out, 0, len);
     if (start < n->safe.len)
         memcpy(out, n->safe.data + start, MIN(len, n->safe.len - (size_t)start));
-    for (size_t i = 0; i < time; i++) {
+    for (size_t i = 0; i < n->write_count; i++) {
         const struct sim_write *w = &n->writes[i];
-        if (w->data != NULL)
+        if (w->data != NULL && i < time)
             copy_overlap(out, start, len, w);
+        else if (w->data != NULL || i >= meta)
+            continue;
         else if (w->offset <= start)
             memset(out, 0, len);
         else if (w->offset < start + len)
@@ -100,6 +102,7 @@ static void garble(const struct sim_node *n, uint64_t start, size_t len, uint8_t
 
 struct sector_plan {
     size_t bytes;
+    size_t meta; /* the time as of which the size survives */
     unsigned tear_percent;
     unsigned garble_percent;
 };
@@ -109,9 +112,10 @@ static void lose_sector(const struct sim_node *n, struct sim_bytes *out, uint64_
 {
     uint8_t one[SECTOR_MAX];
     uint8_t two[SECTOR_MAX];
-    sector_at_time(n, start, plan->bytes, sector_time(n, start, plan->bytes, rng), one);
+    sector_at_time(n, start, plan->bytes, sector_time(n, start, plan->bytes, rng), plan->meta, one);
     if (rng_chance(rng, plan->tear_percent)) {
-        sector_at_time(n, start, plan->bytes, sector_time(n, start, plan->bytes, rng), two);
+        sector_at_time(n, start, plan->bytes, sector_time(n, start, plan->bytes, rng), plan->meta,
+                       two);
         size_t at = rng_below(rng, plan->bytes);
         memcpy(one + at, two + at, plan->bytes - at);
     }
@@ -133,13 +137,13 @@ static void lose_sectors(struct sim_node *n, struct rng *rng)
 {
     struct sector_plan plan = {
         .bytes = rng_chance(rng, 50) ? 512 : 4096,
+        /* Half the time as of the end, so that data can be seen at all. */
+        .meta = rng_chance(rng, 50) ? n->write_count : rng_below(rng, n->write_count + 1),
         .tear_percent = rng_chance(rng, 50) ? 20 : 0,
         .garble_percent = rng_chance(rng, 25) ? 10 : 0,
     };
-    /* The size is as of one time; half the time as of the end, so that data can be seen at all. */
-    size_t time = rng_chance(rng, 50) ? n->write_count : rng_below(rng, n->write_count + 1);
     struct sim_bytes out = {0};
-    sim_bytes_resize(&out, size_at_time(n, time));
+    sim_bytes_resize(&out, size_at_time(n, plan.meta));
     if (n->safe.len > 0)
         memcpy(out.data, n->safe.data, MIN(out.len, n->safe.len));
     for (uint64_t start = 0; start < out.len; start += plan.bytes)
