@@ -46,7 +46,7 @@ static void end_life(struct world *w, struct chain_result *result, enum simdisk_
 
 static enum simdisk_crash random_kind(struct world *w)
 {
-    return rng_chance(&w->rng, w->hasty ? 50 : 25) ? SIMDISK_KILL : SIMDISK_POWER_CUT;
+    return rng_chance(&w->loss, w->hasty ? 50 : 25) ? SIMDISK_KILL : SIMDISK_POWER_CUT;
 }
 
 /** A start in which the power may fail; false when it did. */
@@ -75,6 +75,7 @@ static void live_with_faults(struct world *w)
         SIMDISK_ENTRY,
         SIMDISK_ANY_CALL & ~SIMDISK_READ,
         SIMDISK_SYNC | SIMDISK_TRUNCATE,
+        SIMDISK_SYNC_DIR,
     };
     struct simdisk_fault fault = {
         .calls = kinds[rng_below(&w->rng, ARRAY_LEN(kinds))],
@@ -118,21 +119,21 @@ static void live_somehow(struct world *w)
         live(w, 5 + (unsigned)rng_below(&w->rng, w->hasty ? 10 : 50));
 }
 
-void chain_random(uint64_t seed, struct chain_result *result)
+void chain_random(uint64_t seed, uint64_t salt, struct chain_result *result)
 {
     struct world w;
-    world_init(&w, seed);
+    world_init(&w, seed, salt);
     unsigned lives = 2 + (unsigned)rng_below(&w.rng, 8);
     w.hasty = rng_chance(&w.rng, 40);
     for (unsigned i = 0; i < lives && !w.failed; i++) {
         if (open_or_crash(&w) && !rng_chance(&w.rng, 15))
             live_somehow(&w);
-        end_life(&w, result, random_kind(&w), rng_next(&w.rng));
+        end_life(&w, result, random_kind(&w), rng_next(&w.loss));
     }
     if (!w.failed)
         open_and_check(&w);
     if (w.log != NULL)
-        end_life(&w, result, SIMDISK_POWER_CUT, rng_next(&w.rng));
+        end_life(&w, result, SIMDISK_POWER_CUT, rng_next(&w.loss));
     finish(&w, result);
 }
 
@@ -140,7 +141,7 @@ void chain_crash_at(uint64_t seed, uint64_t call, uint64_t loss_seed, struct cha
 {
     struct world w;
     struct rng loss = {loss_seed};
-    world_init(&w, seed);
+    world_init(&w, seed, 0);
     simdisk_crash_at(w.disk, call);
     if (world_open(&w) == OK)
         live(&w, SHORT_LIFE_STEPS);
@@ -162,7 +163,7 @@ void chain_crash_at(uint64_t seed, uint64_t call, uint64_t loss_seed, struct cha
 void chain_fault(uint64_t seed, struct simdisk_fault fault, struct chain_result *result)
 {
     struct world w;
-    world_init(&w, seed);
+    world_init(&w, seed, 0);
     w.faulty = true;
     simdisk_set_fault(w.disk, fault);
     if (world_open(&w) == OK)
@@ -174,13 +175,13 @@ void chain_fault(uint64_t seed, struct simdisk_fault fault, struct chain_result 
         live(&w, 5);
     if (w.log != NULL && rng_chance(&w.rng, 30))
         world_close(&w);
-    end_life(&w, result, random_kind(&w), rng_next(&w.rng));
+    end_life(&w, result, random_kind(&w), rng_next(&w.loss));
     w.faulty = false;
     if (!w.failed)
         open_and_check(&w);
     if (!w.failed)
         live(&w, 5);
-    end_life(&w, result, SIMDISK_POWER_CUT, rng_next(&w.rng));
+    end_life(&w, result, SIMDISK_POWER_CUT, rng_next(&w.loss));
     if (!w.failed)
         open_and_check(&w);
     if (w.log != NULL)

@@ -16,8 +16,8 @@ struct chain_result {
     char failure[512];
 };
 
-/** Several lives with random crashes, also during recovery. */
-void chain_random(uint64_t seed, struct chain_result *result);
+/** Several lives with random crashes, also during recovery. `salt` varies what they take. */
+void chain_random(uint64_t seed, uint64_t salt, struct chain_result *result);
 /** One short life that loses power in changing call number `call`, then recovery, a second power
  * cut at once, and a further life. result->calls < call: the life is shorter than that. */
 void chain_crash_at(uint64_t seed, uint64_t call, uint64_t loss_seed, struct chain_result *result);

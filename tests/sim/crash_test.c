@@ -62,7 +62,7 @@ static void random_share(const struct options *o, unsigned job, struct chain_res
 {
     uint64_t share = o->runs / o->jobs + (job < o->runs % o->jobs);
     for (uint64_t seed = o->seed + job; r->crashes < share && !r->failed; seed += o->jobs) {
-        chain_random(seed, r);
+        chain_random(seed, 0, r);
         if (r->failed)
             printf("history %llu failed (again: sim_crash --seed %llu --runs 1): %s\n",
                    (unsigned long long)seed, (unsigned long long)seed, r->failure);

@@ -9,11 +9,13 @@
 
 #include "tests/sim/chain.h"
 
-#define TRACE_HISTORIES 2000
-#define CRASHES_MAX 400000
+#define TRACE_HISTORIES 4000
+#define CRASHES_MAX 150000
 #define CRASHES_EXCUSED 2000 /* for sites that need not be caught: to see that they are not */
 #define SITES_MAX 64
+#define TRACED_MAX 512
 #define IDS_MAX 32
+#define SEEDS_MAX 50 /* histories that reach a site */
 
 /* Sites whose loss costs time or is covered by another sync, and never data. */
 static const struct {
@@ -31,6 +33,7 @@ static const struct {
     {"place_file", false, "the file is empty; only its entry counts"},
     {"shard_create_files", false, "the file is empty; only its entry counts"},
     {"shard_create_files", true, "opening the shard syncs its directory before the first append"},
+    {"open_in", true, "the shard's name was safe when its stream was created"},
     {"move_on", false, "the file is empty; only its entry counts"},
     {"keep_cut", true, "evidence, not data; recovery syncs the directory again"},
     {"settle_tail", false, "recovery would cut the same bytes again"},
@@ -52,6 +55,8 @@ struct site {
     uint64_t hits;
     uint64_t ids[IDS_MAX];
     size_t id_count;
+    uint64_t seeds[SEEDS_MAX];
+    size_t seed_count;
     int fd;
     pid_t pid;
     struct verdict verdict;
@@ -114,42 +119,69 @@ static struct site *site_named(struct site *sites, size_t *count, const char *na
     return s;
 }
 
+/** The product's line of traced site `i`, with this call chain noted. */
+static struct site *site_of(struct site *sites, size_t *count, size_t i)
+{
+    static struct site *known[TRACED_MAX];
+    ASSERT(i < TRACED_MAX);
+    if (known[i] == NULL) {
+        char name[128] = "?";
+        const struct simdisk_site *found = simdisk_site_at(i);
+        name_site(found, name, sizeof(name));
+        known[i] = site_named(sites, count, name, found->is_dir);
+        ASSERT(known[i]->id_count < IDS_MAX);
+        known[i]->ids[known[i]->id_count++] = found->id;
+    }
+    return known[i];
+}
+
+/** Notes the sites that a history has reached. */
+static void note_reached(struct site *sites, size_t *count, uint64_t seed)
+{
+    static uint64_t hits[TRACED_MAX];
+    for (size_t i = 0; i < simdisk_site_count(); i++) {
+        struct site *s = site_of(sites, count, i);
+        uint64_t now = simdisk_site_at(i)->hits;
+        if (now != hits[i] && s->seed_count < SEEDS_MAX &&
+            (s->seed_count == 0 || s->seeds[s->seed_count - 1] != seed))
+            s->seeds[s->seed_count++] = seed;
+        s->hits += now - hits[i];
+        hits[i] = now;
+    }
+}
+
 static size_t collect(uint64_t seed, struct site *sites)
 {
     simdisk_trace_sites(true);
     struct chain_result r = {0};
-    for (uint64_t i = 0; i < TRACE_HISTORIES && !r.failed; i++)
-        chain_random(seed + i, &r);
-    if (r.failed) {
-        printf("negative control: already without it: %s\n", r.failure);
-        return 0;
-    }
     size_t count = 0;
-    for (size_t i = 0; i < simdisk_site_count(); i++) {
-        char name[128] = "?";
-        const struct simdisk_site *found = simdisk_site_at(i);
-        name_site(found, name, sizeof(name));
-        struct site *s = site_named(sites, &count, name, found->is_dir);
-        ASSERT(s->id_count < IDS_MAX);
-        s->ids[s->id_count++] = found->id;
-        s->hits += found->hits;
+    for (uint64_t i = 0; i < TRACE_HISTORIES && !r.failed; i++) {
+        chain_random(seed + i, 0, &r);
+        note_reached(sites, &count, seed + i);
     }
-    return count;
+    if (r.failed)
+        printf("negative control: already without it: %s\n", r.failure);
+    return r.failed ? 0 : count;
 }
 
-static struct verdict hunt(const struct site *s, uint64_t seed)
+static struct verdict hunt(const struct site *s)
 {
     struct chain_result r = {0};
     uint64_t bound = s->reason == NULL ? CRASHES_MAX : CRASHES_EXCUSED;
-    simdisk_swallow_sites(s->ids, s->id_count);
-    while (!r.failed && r.crashes < bound)
-        chain_random(seed++, &r);
+    /* A site that many histories reach is met by any; of a rare one those that do are varied. */
+    bool rare = s->seed_count < SEEDS_MAX;
+    for (uint64_t i = 0; !r.failed && r.crashes < bound; i++) {
+        static const unsigned crash_percent[] = {5, 0, 50};
+        simdisk_swallow_sites(s->ids, s->id_count, crash_percent[i % 3]);
+        chain_random(rare ? s->seeds[i % s->seed_count] : s->seeds[0] + i,
+                     rare ? i / s->seed_count : 0, &r);
+    }
     struct verdict v = {.caught = r.failed, .crashes = r.crashes};
     memcpy(v.failure, r.failure, sizeof(v.failure));
     return v;
 }
 
-static void start(struct site *s, uint64_t seed)
+static void start(struct site *s)
 {
     int fds[2];
     if (pipe(fds) != 0) {
@@ -160,7 +192,7 @@ static void start(struct site *s, uint64_t seed)
     s->pid = fork();
     if (s->pid == 0) {
         (void)freopen("/dev/null", "w", stderr);
-        struct verdict v = hunt(s, seed);
+        struct verdict v = hunt(s);
         ssize_t n = write(fds[1], &v, sizeof(v));
         _exit(n == (ssize_t)sizeof(v) ? 0 : 1);
     }
@@ -202,7 +234,7 @@ bool negative_run(uint64_t seed, unsigned jobs)
     for (size_t i = 0; i < count; i++) {
         if (i >= jobs)
             collect_verdict(&sites[i - jobs]);
-        start(&sites[i], seed);
+        start(&sites[i]);
     }
     for (size_t i = count > jobs ? count - jobs : 0; i < count; i++)
         collect_verdict(&sites[i]);

@@ -107,6 +107,8 @@ static void check_shard(struct world *w, struct stream_model *s, unsigned k, str
     while (!w->failed && (err = log_reader_next(&r, &batch, &h)) == OK)
         check_batch(w, s, k, i++, batch, &h);
     log_reader_close(&r);
+    if (simdisk_is_off(w->disk))
+        return;
     if (!w->failed && err != ERR_END)
         world_fail(w, "%s/%u: batch %zu cannot be read: %s", s->name, k, i, err_text(err));
     if (i < m->acked.count)

@@ -331,6 +331,16 @@ static err_t sim_truncate(struct io_file *base, uint64_t size)
     return verdict == VERDICT_DO ? OK : verdict_err(d, verdict, "set the size of", base->path);
 }
 
+/** A sync that does nothing and says OK. */
+static err_t swallow(struct simdisk *d, const char *path)
+{
+    if (d->off)
+        return verdict_err(d, VERDICT_OFF, "sync", path);
+    if (rng_chance(&d->rng, sim_site_crash_percent()))
+        d->crash_at = d->calls + 1 + rng_below(&d->rng, 12);
+    return OK;
+}
+
 static void make_safe(struct sim_node *n)
 {
     for (size_t i = 0; i < n->write_count; i++)
@@ -373,7 +383,7 @@ static err_t sim_sync(struct io_file *base)
     struct sim_file *f = file_of(base);
     struct simdisk *d = f->disk;
     if (sim_site_swallows(__builtin_frame_address(0), false))
-        return d->off ? verdict_err(d, VERDICT_OFF, "sync", base->path) : OK;
+        return swallow(d, base->path);
     enum verdict verdict = gate(d, SIMDISK_SYNC);
     struct sim_node *n = &d->nodes[f->node];
     if (takes_effect(d, verdict))
@@ -485,7 +495,7 @@ static err_t sim_sync_dir(struct io *io, const char *path)
 {
     struct simdisk *d = disk_of(io);
     if (sim_site_swallows(__builtin_frame_address(0), true))
-        return d->off ? verdict_err(d, VERDICT_OFF, "sync", path) : OK;
+        return swallow(d, path);
     enum verdict verdict = gate(d, SIMDISK_SYNC_DIR);
     struct place p;
     if (!takes_effect(d, verdict))

@@ -99,9 +99,10 @@ struct simdisk_site {
 void simdisk_trace_sites(bool on);
 size_t simdisk_site_count(void);
 const struct simdisk_site *simdisk_site_at(size_t i);
-/** Calls from these sites report success and do nothing, on all disks. Borrowed; needs tracing on.
- */
-void simdisk_swallow_sites(const uint64_t *ids, size_t count);
+/** Calls from these sites report success and do nothing, on all disks. Such a sync is missed only
+ * until another one covers for it, so the power fails soon after in `crash_percent` of 100 cases.
+ * Borrowed; needs tracing on. */
+void simdisk_swallow_sites(const uint64_t *ids, size_t count, unsigned crash_percent);
 /** Syncs that were swallowed since the last simdisk_swallow_sites. */
 uint64_t simdisk_swallowed(void);
 

@@ -93,6 +93,8 @@ void sim_move_free(struct sim_move *m);
 void sim_file_lose(struct sim_node *n, struct rng *rng);
 
 /** Whether this sync is to be swallowed (simdisk_sites.c). `frame`: __builtin_frame_address(0). */
+/** How often the power is to fail soon after a swallowed sync. */
+unsigned sim_site_crash_percent(void);
 bool sim_site_swallows(void *const *frame, bool is_dir);
 
 #endif

@@ -17,6 +17,7 @@ static struct {
     bool on;
     const uint64_t *swallow;
     size_t swallow_count;
+    unsigned crash_percent;
     uint64_t swallowed;
     struct simdisk_site sites[SITES_MAX];
     size_t count;
@@ -98,8 +99,14 @@ const struct simdisk_site *simdisk_site_at(size_t i)
     return &trace.sites[i];
 }
 
-void simdisk_swallow_sites(const uint64_t *ids, size_t count)
+unsigned sim_site_crash_percent(void)
 {
+    return trace.crash_percent;
+}
+
+void simdisk_swallow_sites(const uint64_t *ids, size_t count, unsigned crash_percent)
+{
+    trace.crash_percent = crash_percent;
     trace.swallow = ids;
     trace.swallow_count = count;
     trace.swallowed = 0;

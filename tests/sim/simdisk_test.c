@@ -311,7 +311,7 @@ static void sites_are_told_apart_and_swallowed(void **state UNUSED)
     unsigned files = 0;
     for (int swallowed = -1; swallowed < 3; swallowed++) {
         if (swallowed >= 0)
-            simdisk_swallow_sites(&simdisk_site_at((size_t)swallowed)->id, 1);
+            simdisk_swallow_sites(&simdisk_site_at((size_t)swallowed)->id, 1, 0);
         unsigned lost = count_losses();
         assert_int_equal(simdisk_site_count(), 3);
         const struct simdisk_site *s = simdisk_site_at((size_t)MAX(swallowed, 0));
@@ -324,7 +324,7 @@ static void sites_are_told_apart_and_swallowed(void **state UNUSED)
             assert_int_equal(lost, 0);
     }
     assert_int_equal(files, 1);
-    simdisk_swallow_sites(NULL, 0);
+    simdisk_swallow_sites(NULL, 0, 0);
     simdisk_trace_sites(false);
 }
 

@@ -311,6 +311,10 @@ static void restart_cleanly(struct world *w)
 
 void world_step(struct world *w)
 {
+    if (w->swallowed != simdisk_swallowed()) {
+        w->swallowed = simdisk_swallowed();
+        w->rng.state += w->salt;
+    }
     unsigned roll = (unsigned)rng_below(&w->rng, 100);
     if (w->hasty && rng_chance(&w->rng, 30))
         roll = 85;

@@ -24,14 +24,14 @@ static void pool_fill(void)
         pool[i] = (char)('!' + rng_below(&rng, 90));
 }
 
-void world_init(struct world *w, uint64_t seed)
+void world_init(struct world *w, uint64_t seed, uint64_t salt)
 {
     static const char *const names[WORLD_STREAMS] = {"events", "acme.events", "orders", "b.events",
                                                      "t"};
     pool_fill();
-    *w = (struct world){.rng = {seed}};
+    *w = (struct world){.rng = {seed}, .salt = salt, .loss = {seed + salt * 0x10001}};
     clock_manual_init(&w->clock, START_WALL_US);
-    w->disk = simdisk_new(rng_next(&w->rng));
+    w->disk = simdisk_new(rng_next(&w->rng) + salt);
     simdisk_set_clock(w->disk, &w->clock.base);
     for (unsigned i = 0; i < WORLD_STREAMS; i++)
         w->streams[i].name = names[i];
@@ -56,7 +56,7 @@ void world_release(struct world *w)
 
 void world_fail(struct world *w, const char *fmt, ...)
 {
-    if (w->failed)
+    if (w->failed || simdisk_is_off(w->disk))
         return;
     w->failed = true;
     va_list args;
@@ -97,13 +97,20 @@ void plan_list_push(struct plan_list *l, struct plan *p)
     l->plans[l->count++] = p;
 }
 
+static void fail_always(struct world *w, const char *text)
+{
+    if (!w->failed)
+        (void)snprintf(w->failure, sizeof(w->failure), "%s", text);
+    w->failed = true;
+}
+
 static void free_product(struct world *w)
 {
     writer_free(TAKE(w->writer));
     worker_pool_free(TAKE(w->workers));
     builder_free(TAKE(w->builder));
     if (simdisk_open_files(w->disk) != 0)
-        world_fail(w, "%u files were left open", simdisk_open_files(w->disk));
+        fail_always(w, "files were left open");
 }
 
 err_t world_open(struct world *w)
@@ -144,7 +151,7 @@ static void check_all_answered(struct world *w)
         for (int k = 0; k < WORLD_KEYS; k++) {
             const struct key_model *key = &w->streams[i].keys[k];
             if (key->in_flight || key->waiting > 0)
-                world_fail(w, "key %d of %s was never answered", k, w->streams[i].name);
+                fail_always(w, "a request was never answered");
         }
     }
 }

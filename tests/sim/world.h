@@ -95,6 +95,9 @@ struct kept_file {
 
 struct world {
     struct rng rng;
+    uint64_t salt;
+    uint64_t swallowed; /* syncs that were, when last looked at */
+    struct rng loss;    /* decides crashes' kinds and losses, apart from what is done */
     struct clock_manual clock;
     struct simdisk *disk;
     struct worker_pool *workers;
@@ -114,9 +117,10 @@ struct world {
 };
 
 /* world.c */
-void world_init(struct world *w, uint64_t seed);
+/** `salt` varies what crashes take, and what is done after the first swallowed sync. */
+void world_init(struct world *w, uint64_t seed, uint64_t salt);
 void world_release(struct world *w);
-/** Notes the first failed check. */
+/** Notes the first failed check. Not while the power is off: then nothing can be read. */
 void world_fail(struct world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /** Starts the product. An error is returned, not noted. */
 err_t world_open(struct world *w) MUST_USE;
