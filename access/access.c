@@ -293,11 +293,11 @@ static struct rate_limits limits_for(const struct access *a, bool webhook)
 }
 
 static struct rate_verdict take(struct access *a, uint64_t key, struct rate_limits limits,
-                                uint32_t events)
+                                uint32_t events, bool count)
 {
     int64_t now_ms = clock_wall_ms(a->clock);
-    struct rate_counts c = rate_take(a->rates, key, now_ms, limits, events);
-    uint32_t more = c.allowed ? 1 : 0;
+    struct rate_counts c = rate_take(a->rates, key, now_ms, limits, events, count);
+    uint32_t more = c.allowed && count ? 1 : 0;
     struct rate_verdict v = {.limited = true,
                              .allowed = c.allowed,
                              .limit_requests = limits.requests,
@@ -309,15 +309,26 @@ static struct rate_verdict take(struct access *a, uint64_t key, struct rate_limi
     return v;
 }
 
+static uint64_t rate_key(const struct access *a, const struct tenant *t, struct slice client)
+{
+    if (t->rate_key != 0)
+        return t->rate_key;
+    return hash128_seeded(client.data, client.len, a->seed).high & ~UINT64_C(1);
+}
+
 struct rate_verdict access_rate(struct access *a, const struct tenant *t, struct slice client,
                                 uint32_t events)
 {
     if (a->rates == NULL)
         return (struct rate_verdict){.allowed = true};
-    uint64_t key = t->rate_key;
-    if (key == 0)
-        key = hash128_seeded(client.data, client.len, a->seed).high & ~UINT64_C(1);
-    return take(a, key, limits_for(a, false), events);
+    return take(a, rate_key(a, t, client), limits_for(a, false), events, true);
+}
+
+struct rate_verdict access_rate_show(struct access *a, const struct tenant *t, struct slice client)
+{
+    if (a->rates == NULL)
+        return (struct rate_verdict){.allowed = true};
+    return take(a, rate_key(a, t, client), limits_for(a, false), 0, false);
 }
 
 struct rate_verdict access_rate_webhook(struct access *a, struct slice client)
@@ -326,7 +337,7 @@ struct rate_verdict access_rate_webhook(struct access *a, struct slice client)
         return (struct rate_verdict){.allowed = true};
     /* Counted apart from the same client's other requests. */
     uint64_t key = hash128_seeded(client.data, client.len, ~a->seed).high & ~UINT64_C(1);
-    return take(a, key, limits_for(a, true), 1);
+    return take(a, key, limits_for(a, true), 1, true);
 }
 
 void rate_write_body(const struct rate_verdict *v, struct buf *out)

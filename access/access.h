@@ -80,6 +80,8 @@ struct rate_verdict {
  *  address as text, used where the tenant has no key. */
 struct rate_verdict access_rate(struct access *a, const struct tenant *t, struct slice client,
                                 uint32_t events);
+/** What access_rate would show for a request that is refused and does not count. */
+struct rate_verdict access_rate_show(struct access *a, const struct tenant *t, struct slice client);
 /** Counts one webhook delivery, of one event; a client may send ten times as many of them as of
  *  other requests. */
 struct rate_verdict access_rate_webhook(struct access *a, struct slice client);

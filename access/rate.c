@@ -106,7 +106,7 @@ static uint32_t add_capped(uint32_t a, uint32_t b)
 }
 
 struct rate_counts rate_take(struct rate_table *t, uint64_t key, int64_t now_ms,
-                             struct rate_limits limits, uint32_t events)
+                             struct rate_limits limits, uint32_t events, bool count)
 {
     if (key == 0)
         key = 1;
@@ -122,7 +122,7 @@ struct rate_counts rate_take(struct rate_table *t, uint64_t key, int64_t now_ms,
                                  .events = estimate(e->events, e->before_events, left_ms)};
     counts.allowed =
         fits(counts.requests, 1, limits.requests) && fits(counts.events, events, limits.events);
-    if (counts.allowed) {
+    if (counts.allowed && count) {
         e->requests = add_capped(e->requests, 1);
         e->events = add_capped(e->events, events);
     }

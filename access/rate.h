@@ -20,9 +20,9 @@ struct rate_counts {
 
 struct rate_table *rate_table_new(void);
 void rate_table_free(struct rate_table *t);
-/** Counts one request of `events` events under `key` when that stays within `limits`. Any thread.
- */
+/** One request of `events` events under `key`: whether it stays within `limits`, and where it does
+ * and `count` is set, it is counted. Any thread. */
 struct rate_counts rate_take(struct rate_table *t, uint64_t key, int64_t now_ms,
-                             struct rate_limits limits, uint32_t events);
+                             struct rate_limits limits, uint32_t events, bool count);
 
 #endif

@@ -31,6 +31,7 @@ struct events_request {
     int64_t plain_length;         /* Content-Length of a plain body, else -1 */
     struct buf small;             /* owned: the body so far, until it is large */
     bool done;                    /* parsed; the rest is up to the append */
+    bool rated;                   /* the reply has the headers of the rate limit */
     /* large bodies only */
     bool large;
     bool parser_open;
@@ -64,6 +65,17 @@ static void fail_early(struct http_exchange *x, err_t err, const char *text, con
     http_respond_error(x, err, text, details);
 }
 
+/** A request that does not count still tells where its sender stands. */
+static void add_rate(struct events_request *r)
+{
+    struct http_exchange *x = r->op.x;
+    if (r->rated)
+        return;
+    struct rate_verdict v =
+        access_rate_show(r->op.in->options.access, r->op.tenant, http_exchange_client(x));
+    reply_add_rate(x, &v);
+}
+
 /** Answers with an error; the exchange and `r` are gone afterwards. */
 static void fail(struct events_request *r, err_t err)
 {
@@ -77,6 +89,7 @@ static void fail(struct events_request *r, err_t err)
         reply_too_large(&text, &details, limit, -1);
     else
         buf_append(&text, err_text(err), strlen(err_text(err)) + 1);
+    add_rate(r);
     request_clear(r);
     fail_early(x, err, text.data, details.data);
 }
@@ -92,6 +105,7 @@ static void fail_parsed(struct events_request *r, const struct event_parser *p, 
     CLEANUP(buf_release) struct buf details = BUF_INIT;
     struct http_exchange *x = r->op.x;
     reply_faults(p, r->op.in->rules.event_bytes_max, &text, &details);
+    add_rate(r);
     request_clear(r);
     fail_early(x, err, text.data, details.data);
 }
@@ -131,6 +145,7 @@ static bool admit_rate(struct events_request *r, uint32_t events)
         access_rate(r->op.in->options.access, r->op.tenant, http_exchange_client(x), events);
     if (!v.limited)
         return true;
+    r->rated = true;
     reply_add_rate(x, &v);
     if (v.allowed)
         return true;
@@ -188,14 +203,15 @@ static void parse_into(struct events_request *r, struct slice body, struct build
     if (r->idempotency_key.len > 0)
         r->op.body_hash = nonzero(hash64(body.data, body.len));
     uint32_t count = p.count;
-    bool go_on = err == OK && count > 0 && admit_rate(r, count);
+    bool admitted = err == OK && admit_rate(r, count);
+    bool go_on = admitted && count > 0;
     if (!go_on)
         builder_truncate(b, mark);
     if (!go_on && own)
         appender_give_builder(r->op.ir->appender, b);
     if (err != OK)
         fail_parsed(r, &p, err);
-    else if (count == 0)
+    else if (admitted && count == 0)
         answer_empty(r);
     event_parser_release(&p);
     if (!go_on)
@@ -266,12 +282,12 @@ static void finish_large(struct events_request *r)
     }
     if (r->hash != NULL)
         r->op.body_hash = nonzero(hash_stream_value(r->hash));
+    if (!admit_rate(r, r->parser.count))
+        return;
     if (r->parser.count == 0) {
         answer_empty(r);
         return;
     }
-    if (!admit_rate(r, r->parser.count))
-        return;
     struct builder *b = TAKE(r->builder);
     request_clear(r);
     append_op_own(&r->op, b);

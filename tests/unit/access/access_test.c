@@ -202,6 +202,22 @@ static void the_window_slides_over_two_minutes(void **state)
     access_free(a);
 }
 
+static void showing_does_not_count(void **state)
+{
+    (void)state;
+    clock_manual_init(&manual, INT64_C(1770042600) * 1000000);
+    struct access *a = make((struct access_options){
+        .allow_unauthenticated = true, .requests_per_minute = 2, .events_per_minute = 10});
+    assert_true(rate_from(a, "c", 4).allowed);
+    for (int i = 0; i < 5; i++) {
+        struct rate_verdict v = access_rate_show(a, access_webhook_tenant(a), slice_of("c"));
+        assert_true(v.limited);
+        assert_int_equal(v.remaining_requests, 1);
+        assert_int_equal(v.remaining_events, 6);
+    }
+    access_free(a);
+}
+
 static void events_are_counted_too(void **state)
 {
     (void)state;
@@ -284,6 +300,7 @@ int main(void)
         cmocka_unit_test(keys_are_read_from_json),
         cmocka_unit_test(no_limits_say_nothing),
         cmocka_unit_test(the_window_slides_over_two_minutes),
+        cmocka_unit_test(showing_does_not_count),
         cmocka_unit_test(events_are_counted_too),
         cmocka_unit_test(keys_are_limited_wherever_they_come_from),
         cmocka_unit_test(a_million_clients_do_not_grow_the_table_or_break_it),
