@@ -16,7 +16,8 @@
 
 #define BLOCK_BYTES KIB(64)
 /* Negative levels of lz4 are its acceleration, here 4: a quarter less CPU for 1 % more bytes on
- * events (6 % more on very repetitive JSON); from 5 on, events cost 5 % more bytes and no less CPU. */
+ * events (6 % more on very repetitive JSON); from 5 on, events cost 5 % more bytes and no less CPU.
+ */
 #define LZ4_LEVEL (-3)
 #define KEY_HEADER_NAME "spillway-key"
 #define KEY_VALUE_VERSION 1
