@@ -1,5 +1,7 @@
 """The commands beside `serve`: ingest, tail, log, status."""
 import json
+import os
+import re
 import socket
 import subprocess
 import threading
@@ -39,6 +41,20 @@ def test_ingest_reads_lines_and_arrays_byte_for_byte(server, run, tmp_path):
     assert done.returncode == 0 and done.stdout.startswith("7 events ingested"), done
     assert values(server)[2500:] == lines[:7]
     assert done.stderr == ""  # no bar where standard error is no terminal
+
+
+@pytest.mark.short
+def test_a_bar_is_drawn_on_a_terminal(server, tmp_path):
+    (tmp_path / "events").write_text("\n".join(event(n) for n in range(5000)))
+    ours, theirs = os.openpty()
+    done = subprocess.run([SPILLWAY, "ingest", "--server", url(server), tmp_path / "events"], stderr=theirs,
+                          stdout=subprocess.PIPE, text=True, env=clean_environment(), timeout=60, check=True)
+    os.close(theirs)
+    drawn = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert re.search(r"events +\d+% \[#+ *\] [\d.]+ MB  \d+ events/s  ETA \d+:\d\d", drawn), drawn
+    assert drawn.endswith("\r\x1b[K")  # and taken away again
+    assert done.stdout.startswith("5000 events ingested")
 
 
 @pytest.mark.short
