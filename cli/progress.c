@@ -23,9 +23,13 @@ void progress_format(const struct progress *p, uint64_t bytes, uint64_t events, 
 {
     double seconds = (double)MAX(elapsed_ns, 1) / NS_PER_S;
     double megabytes = (double)bytes / 1e6;
-    double rate = (double)events / seconds;
+    char rate[40];
+    if (events > 0)
+        snprintf(rate, sizeof(rate), "%.0f events/s", (double)events / seconds);
+    else
+        snprintf(rate, sizeof(rate), "%.1f MB/s", megabytes / seconds);
     if (p->total_bytes == 0) {
-        snprintf(out, size, "%s  %.1f MB  %llu events  %.0f events/s", p->name, megabytes,
+        snprintf(out, size, "%s  %.1f MB  %llu events  %s", p->name, megabytes,
                  (unsigned long long)events, rate);
         return;
     }
@@ -35,8 +39,8 @@ void progress_format(const struct progress *p, uint64_t bytes, uint64_t events, 
     memset(bar, ' ', BAR_WIDTH);
     memset(bar, '#', (size_t)(done * BAR_WIDTH));
     bar[BAR_WIDTH] = '\0';
-    snprintf(out, size, "%s %3.0f%% [%s] %.1f MB  %.0f events/s  ETA %u:%02u", p->name, done * 100,
-             bar, megabytes, rate, eta / 60, eta % 60);
+    snprintf(out, size, "%s %3.0f%% [%s] %.1f MB  %s  ETA %u:%02u", p->name, done * 100, bar,
+             megabytes, rate, eta / 60, eta % 60);
 }
 
 void progress_update(struct progress *p, uint64_t bytes, uint64_t events)

@@ -19,7 +19,7 @@ struct progress {
 };
 
 void progress_start(struct progress *p, const char *name, uint64_t total_bytes);
-/** Draws at most ten times a second. */
+/** Draws at most ten times a second. Without events the rate is in bytes. */
 void progress_update(struct progress *p, uint64_t bytes, uint64_t events);
 /** Takes the bar away. */
 void progress_end(struct progress *p);

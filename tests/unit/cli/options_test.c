@@ -108,6 +108,8 @@ static void a_bar_shows_share_rate_and_time_left(void **state)
     p.total_bytes = 0;
     progress_format(&p, 2500000, 30000, INT64_C(30000000000), line, sizeof(line));
     assert_string_equal(line, "file  2.5 MB  30000 events  1000 events/s");
+    progress_format(&p, 3000000, 0, INT64_C(2000000000), line, sizeof(line));
+    assert_string_equal(line, "file  3.0 MB  0 events  1.5 MB/s");
     p.total_bytes = 10;
     progress_format(&p, 20, 0, 0, line, sizeof(line));
     assert_non_null(strstr(line, "100%"));
