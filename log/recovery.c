@@ -26,6 +26,7 @@
 #include "log/shard.h"
 
 #define SCAN_BUFFER_BYTES MIB(1)
+#define BATCH_MAGIC_AT 16
 
 struct scan {
     struct io_file *file;
@@ -88,7 +89,7 @@ static bool plausible_batch(const uint8_t *data, size_t len, int64_t min_offset,
                             struct batch_header *ret_header)
 {
     struct batch_header h;
-    if (len < BATCH_HEADER_BYTES || data[16] != 2)
+    if (len < BATCH_HEADER_BYTES || data[BATCH_MAGIC_AT] != 2)
         return false;
     if (batch_header_parse(data, len, &h) != OK || h.base_offset < min_offset ||
         h.base_offset - min_offset > INT32_MAX || batch_total_bytes(&h) > len)
@@ -96,12 +97,24 @@ static bool plausible_batch(const uint8_t *data, size_t len, int64_t min_offset,
     return batch_check(data, len, ret_header) == OK;
 }
 
+/** How many zero bytes `data` begins with. */
+static size_t zero_run(const uint8_t *data, size_t len)
+{
+    size_t i = 0;
+    uint64_t word = 0;
+    while (i + sizeof(word) <= len && memcpy(&word, data + i, sizeof(word)) && word == 0)
+        i += sizeof(word);
+    while (i < len && data[i] == 0)
+        i++;
+    return i;
+}
+
 /** Looks at [position, file_size): windows of one group overlap by the largest batch. */
 static err_t look_at_tail(struct io_file *file, uint64_t file_size, uint64_t position,
                           int64_t next_offset, struct tail *ret_tail)
 {
     struct tail tail = {.used_end = position};
-    size_t window = LIMIT_BATCH_BYTES * 2;
+    size_t window = (size_t)MIN((uint64_t)LIMIT_BATCH_BYTES * 2, file_size - position);
     CLEANUP(xfree_ptr) uint8_t *data = xmalloc(window);
     uint64_t from = position;
     while (from < file_size) {
@@ -110,6 +123,12 @@ static err_t look_at_tail(struct io_file *file, uint64_t file_size, uint64_t pos
         bool last = from + got >= file_size;
         size_t until = last ? got : got - LIMIT_BATCH_BYTES;
         for (size_t i = 0; i < until;) {
+            /* No batch begins where its magic would be zero. */
+            size_t zeros = zero_run(data + i, got - i);
+            if (zeros > BATCH_MAGIC_AT) {
+                i += zeros - BATCH_MAGIC_AT;
+                continue;
+            }
             if (data[i] != 0 && from + i + 1 > tail.used_end)
                 tail.used_end = from + i + 1;
             struct batch_header h;
@@ -256,7 +275,7 @@ static err_t recover_segment(struct log *log, const char *dir, const int64_t *ba
         return OK;
     }
     sc.file = file;
-    sc.buffer_cap = SCAN_BUFFER_BYTES;
+    sc.buffer_cap = KIB(64);
     sc.buffer = xmalloc(sc.buffer_cap);
     struct segment *segment = segment_new_active(io, dir, bases[i], TAKE(file));
     sc.segment = segment;
