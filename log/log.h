@@ -181,6 +181,7 @@ struct log_reader {
     size_t at;
     size_t buffer_at; /* slice position of the first byte in `batch` */
     struct buf batch;
+    bool between; /* next_offset is known to begin a batch */
 };
 /** Positions at `offset`, which must lie in [log start, high watermark]: ERR_OFFSET_OUT_OF_RANGE.
  */

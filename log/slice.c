@@ -125,7 +125,11 @@ err_t log_reader_next(struct log_reader *r, const uint8_t **ret_batch,
     struct batch_header h;
     TRY(reader_bytes(r, BATCH_HEADER_BYTES, &data));
     err_t err = batch_header_parse(data, BATCH_HEADER_BYTES, &h);
-    if (err == OK && batch_total_bytes(&h) > r->slice.len - r->at)
+    /* Offsets are dense; only the first batch may begin before the offset asked for. */
+    bool in_place = err == OK && (r->between ? h.base_offset == r->next_offset
+                                             : h.base_offset <= r->next_offset &&
+                                                   batch_next_offset(&h) > r->next_offset);
+    if (err == OK && (!in_place || batch_total_bytes(&h) > r->slice.len - r->at))
         err = ERR_CORRUPT_MESSAGE;
     if (err == OK) {
         TRY(reader_bytes(r, batch_total_bytes(&h), &data));
@@ -135,6 +139,7 @@ err_t log_reader_next(struct log_reader *r, const uint8_t **ret_batch,
         return err_fail(ERR_CORRUPT, "%s: the batch at byte %llu is damaged", r->shard->dir,
                         (unsigned long long)(r->slice.position + r->at));
     r->at += batch_total_bytes(&h);
+    r->between = true;
     r->next_offset = batch_next_offset(&h);
     *ret_batch = data;
     *ret_header = h;
