@@ -311,6 +311,7 @@ err_t shard_roll(struct shard *sh)
     sh->point.position = 0;
     sh->point.next_offset = base;
     sh->point_written = false;
+    sh->point_synced = false;
     shard_sync_recovery_point(sh);
     metric_inc(M_segments_rolled_total);
     shard_seal_in_background(sh, old);

@@ -18,6 +18,7 @@
 
 #define FULL_PROBE_NS INT64_C(1000000000)
 #define POINT_SYNC_NS INT64_C(1000000000)
+#define POINT_WRITE_NS INT64_C(5000000) /* what a start after a kill -9 may have to scan again */
 
 struct stream *shard_stream(const struct shard *sh)
 {
@@ -122,7 +123,7 @@ static void write_point(struct shard *sh)
     sh->point.segment_base = sh->active->base_offset;
     sh->point.position = atomic_load(&sh->active->size);
     sh->point.next_offset = atomic_load(&sh->high_watermark);
-    sh->point_synced = false;
+    sh->point_written_ns = clock_mono_ns(sh->log->options.clock);
     err_t err = OK;
     if (sh->recovery_file == NULL)
         err = recovery_point_create(sh->log->options.io, sh->dir, &sh->point, &sh->recovery_file);
@@ -152,6 +153,18 @@ void shard_sync_recovery_point(struct shard *sh)
     }
     sh->point_synced = sh->point_written;
     sh->point_synced_ns = clock_mono_ns(sh->log->options.clock);
+}
+
+/** After a group: the point is behind now, and is written and synced now and then. */
+static void note_point(struct shard *sh)
+{
+    int64_t now = clock_mono_ns(sh->log->options.clock);
+    sh->point_written = false;
+    sh->point_synced = false;
+    if (now - sh->point_written_ns > POINT_WRITE_NS)
+        write_point(sh);
+    if (now - sh->point_synced_ns > POINT_SYNC_NS)
+        shard_sync_recovery_point(sh);
 }
 
 /* Append
@@ -319,9 +332,7 @@ err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count)
     sh->since_checkpoint += bytes;
     if (unlikely(shard_status(sh) == SHARD_FULL))
         shard_set_status(sh, SHARD_OPEN, "");
-    write_point(sh);
-    if (clock_mono_ns(sh->log->options.clock) - sh->point_synced_ns > POINT_SYNC_NS)
-        shard_sync_recovery_point(sh);
+    note_point(sh);
     shard_maybe_prepare(sh);
     wake_waiters(sh);
     return OK;

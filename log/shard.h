@@ -49,7 +49,7 @@ struct shard {
     struct io_file *recovery_file;
     struct recovery_point point;
     bool point_written, point_synced;
-    int64_t point_synced_ns;
+    int64_t point_written_ns, point_synced_ns;
 
     /* Preparation of the next segment. */
     atomic_int prepare;        /* enum prepare_state */
