@@ -20,6 +20,7 @@
 #include "kafka/handlers.h"
 #include "kafka/reply.h"
 #include "kafka/topics.h"
+#include "kafka/warm.h"
 
 #define MAX_WAIT_MS 600000
 
@@ -46,6 +47,9 @@ struct fetch_state {
     bool time_over;
     _Atomic bool posted; /* msg is on its way */
     struct reactor_msg msg;
+    bool warming; /* a worker reads the slices in; warm_msg will come */
+    struct worker_job warm_job;
+    struct reactor_msg warm_msg;
 };
 
 /* One look ------------------------------------------------------------------------------- */
@@ -172,6 +176,40 @@ static void fetch_answer(struct fetch_state *st)
     request_done(rq);
 }
 
+/* Cold data ------------------------------------------------------------------------------ */
+
+/** Worker thread. */
+static void read_in(struct worker_job *job)
+{
+    struct fetch_state *st = CONTAINER_OF(job, struct fetch_state, warm_job);
+    for (uint32_t i = 0; i < st->row_count; i++)
+        if (!slice_is_cached(&st->rows[i].slice))
+            slice_read_in(&st->rows[i].slice);
+    reactor_post(request_reactor(st->rq), &st->warm_msg);
+}
+
+static void on_read_in(struct reactor_msg *msg)
+{
+    struct fetch_state *st = CONTAINER_OF(msg, struct fetch_state, warm_msg);
+    if (!request_is_gone(st->rq)) {
+        fetch_answer(st);
+        return;
+    }
+    drop_slices(st);
+    request_done(st->rq);
+}
+
+/** Answers now, or when a worker has read in what is not in the page cache (F4). */
+static void fetch_finish(struct fetch_state *st)
+{
+    for (uint32_t i = 0; i < st->row_count; i++)
+        st->warming |= !slice_is_cached(&st->rows[i].slice);
+    if (st->warming)
+        worker_submit(st->rq->door->workers, &st->warm_job);
+    else
+        fetch_answer(st);
+}
+
 /* Parking -------------------------------------------------------------------------------- */
 
 /** Commit thread. */
@@ -216,7 +254,7 @@ static void fetch_advance(struct fetch_state *st)
 {
     for (;;) {
         if (fetch_look(st) || st->time_over) {
-            fetch_answer(st);
+            fetch_finish(st);
             return;
         }
         drop_slices(st);
@@ -255,7 +293,7 @@ static void on_fetch_timer(struct kafka_request *rq)
 static void on_fetch_gone(struct kafka_request *rq)
 {
     struct fetch_state *st = rq->state;
-    if (!withdraw(st))
+    if (!st->warming && !withdraw(st))
         request_done(rq);
 }
 
@@ -300,6 +338,8 @@ err_t fetch_handle(struct kafka_request *rq, struct wire_reader *in)
     struct fetch_state *st = arena_zalloc(&rq->arena, sizeof(*st));
     st->rq = rq;
     st->msg.run = on_append_message;
+    st->warm_msg.run = on_read_in;
+    st->warm_job.run = read_in;
     rq->state = st;
     fetch_request_read(in, rq->header.version, &rq->arena, &st->q);
     TRY(wire_request_end(in, "Fetch"));

@@ -4,8 +4,9 @@
  * bytes that come and never by what the size claims.
  *
  * S1  Replies leave in the order of the requests.
- * S2  Only pipelined requests (Produce) let later ones start before they are answered; as Apache
- *     Kafka does, everything else runs one at a time per connection.
+ * S2  Only pipelined requests (Produce) let later ones start before their replies are out; as
+ *     Apache Kafka does, everything else runs one at a time per connection. So at most one reply of
+ *     unbounded size waits in the queue.
  * S3  Input that cannot be taken now (S2, the pipeline is full, no room in the writer, the client
  *     does not read its replies) stays in session->in, and above READ_AHEAD_BYTES the socket is not
  *     read any more.
@@ -105,6 +106,8 @@ static void session_flush(struct kafka_session *s)
         if (s->head == NULL)
             s->tail = &s->head;
         s->in_work--;
+        if (s->blocker == rq)
+            s->blocker = NULL;
         metric_inc(M_kafka_requests_total);
         if (!rq->silent)
             reply_send(rq, s->conn);
@@ -125,10 +128,8 @@ void request_done(struct kafka_request *rq)
         request_free(rq);
         return;
     }
-    if (s->blocker == rq) {
+    if (s->blocker == rq)
         request_timer_stop(rq);
-        s->blocker = NULL;
-    }
     s->refs++;
     session_flush(s);
     session_run(s);
@@ -153,14 +154,22 @@ unsigned request_waited_ms(const struct kafka_request *rq)
 
 /* The timer ------------------------------------------------------------------------------ */
 
+/** Tells the request in work that its time is over, if it cares. */
+static bool blocker_hurry(struct kafka_session *s)
+{
+    struct kafka_request *rq = s->blocker;
+    if (rq == NULL || rq->done || rq->on_timer == NULL)
+        return false;
+    rq->on_timer(rq);
+    return true;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct kafka_session *s = timer->data;
     if (s->conn == NULL)
         return;
-    if (s->blocker != NULL && s->blocker->on_timer != NULL)
-        s->blocker->on_timer(s->blocker);
-    else
+    if (!blocker_hurry(s))
         session_run(s);
 }
 
@@ -358,8 +367,7 @@ static void on_drain_message(struct reactor_msg *msg)
     struct kafka_session *s = CONTAINER_OF(msg, struct kafka_session, drain_msg);
     if (s->conn != NULL) {
         session_stop(s);
-        if (s->blocker != NULL && s->blocker->on_timer != NULL)
-            s->blocker->on_timer(s->blocker);
+        (void)blocker_hurry(s);
     }
     session_unref(s);
 }

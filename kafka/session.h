@@ -24,7 +24,7 @@ struct kafka_session {
     struct kafka_request *head; /* the queue of requests, oldest first */
     struct kafka_request **tail;
     unsigned in_work;              /* its length */
-    struct kafka_request *blocker; /* the unanswered request that is not pipelined */
+    struct kafka_request *blocker; /* the request that is not pipelined, until its reply is out */
     int64_t room_since_ns;         /* since when a request has been waiting for room; 0: none */
     bool taking;                   /* session_take_frames is running */
     bool stopping;                 /* nothing more is taken; closes once the queue is empty */

@@ -301,6 +301,8 @@ static err_t create_locked(struct log *log, const char *name, unsigned shards,
 {
     if (log_find_stream(log, name, strlen(name)) != NULL)
         return err_fail(ERR_EXISTS, "stream %s already exists", name);
+    if (log->stream_count >= LIMIT_STREAMS)
+        return err_fail(ERR_VALIDATION, "there are %d streams already", LIMIT_STREAMS);
     TRY(create_files(log, name, shards));
     struct stream *s = stream_new(log, name);
     err_t err = stream_open_shards(s, shards);

@@ -61,8 +61,8 @@ void log_abandon(struct log *log);
 /** Any thread. The stream, borrowed for the log's life, or NULL. */
 struct stream *log_find_stream(struct log *log, const char *name, size_t len);
 /** Creates a stream with `shards` (1..LIMIT_SHARDS) empty shards, durable when it returns.
- * ERR_EXISTS, ERR_INVALID_TOPIC for a bad name, ERR_VALIDATION for a bad count. Any thread; blocks
- * on syncs. */
+ * ERR_EXISTS, ERR_INVALID_TOPIC for a bad name, ERR_VALIDATION for a bad count or
+ * when there are LIMIT_STREAMS. Any thread; blocks on syncs. */
 err_t log_create_stream(struct log *log, const char *name, unsigned shards,
                         struct stream **ret_stream) MUST_USE;
 /** Whether a name is legal: 1..249 of [A-Za-z0-9._-], not "." or "..". */

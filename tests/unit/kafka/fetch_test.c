@@ -1,6 +1,10 @@
 /* Fetch: limits, errors, the long poll; ListOffsets and Metadata answers. */
 #include "fixture.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "kafka/warm.h"
 #include "kafka/wire/fetch.h"
 #include "kafka/wire/list_offsets.h"
 #include "kafka/wire/metadata.h"
@@ -238,6 +242,40 @@ static void a_timer_and_an_append_at_once_answer_once(void **state)
     assert_int_equal(fake_conn_out(f->conn)->len, 0);
 }
 
+/** Puts the first batches of a partition out of the page cache, where the file system does that. */
+static bool evict(struct fixture *f, const char *topic)
+{
+    struct log_slice slice;
+    struct stream *s = log_find_stream(f->log, topic, strlen(topic));
+    assert_ok(shard_slice(stream_shard(s, 0), 0, 1 << 20, &slice));
+    assert_true(slice_is_cached(&slice));
+    fdatasync(slice.fd);
+    posix_fadvise(slice.fd, 0, 0, POSIX_FADV_DONTNEED);
+    bool evicted = !slice_is_cached(&slice);
+    log_slice_release(&slice);
+    return evicted;
+}
+
+static void cold_data_is_read_in_by_a_worker(void **state)
+{
+    struct fixture *f = *state;
+    fixture_topic(f, "t", 1);
+    fixture_append(f, "t", 0, 10, 5000);
+    fixture_settle(f); /* jobs of the log */
+    bool evicted = evict(f, "t");
+    send_fetch(f, 12, at_once, &(struct asked){"t", 0, 0, 1 << 20, -1}, 1);
+    assert_int_equal(fixture_has_reply(f), !evicted);
+    assert_int_equal(worker_pool_run(f->workers), evicted ? 1 : 0);
+    fixture_settle(f);
+    struct fetch_reply reply = fetched(f, 12);
+    assert_true(answer(&reply, 0)->records.len > 50000);
+    evict(f, "t");
+    send_fetch(f, 12, at_once, &(struct asked){"t", 0, 0, 1 << 20, -1}, 1);
+    fake_conn_gone(f->conn); /* while the worker reads */
+    f->conn = NULL;
+    fixture_settle(f);
+}
+
 static void no_sessions_are_kept(void **state)
 {
     struct fixture *f = *state;
@@ -400,6 +438,7 @@ int main(void)
         TEST(a_parked_fetch_waits_for_min_bytes),
         TEST(a_parked_fetch_ends_with_its_time),
         TEST(a_timer_and_an_append_at_once_answer_once),
+        TEST(cold_data_is_read_in_by_a_worker),
         TEST(no_sessions_are_kept),
         TEST(versions_below_4_are_refused_in_their_frame),
         TEST(offsets_are_listed_by_end_and_by_time),
