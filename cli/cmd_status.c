@@ -72,10 +72,9 @@ static void print_shards(json_t *status)
         const char *reason = text_of(shard, "reason");
         if (*reason != '\0' && *reason != '-')
             printf("    %s\n", reason);
-        if (number_of(shard, "cutValidBytes") > 0)
-            printf("    recovery cut %lld bytes that hold valid batches; see the .cut file beside "
-                   "the segment\n",
-                   number_of(shard, "cutValidBytes"));
+        if (number_of(shard, "validCuts") > 0)
+            printf("    a start cut a torn group that holds whole batches; look at the shard's "
+                   ".valid.cut file, then move it away\n");
     }
 }
 

@@ -178,6 +178,31 @@ def random_events(count):
     return "\n".join(json.dumps({"type": "a", "ts": TS, "x": os.urandom(400).hex()}) for _ in range(count))
 
 
+@pytest.mark.short
+def test_a_cut_with_whole_batches_stays_in_health_until_looked_at(server, run):
+    for n in range(3):
+        server.ingest({"type": "a", "ts": TS, "n": n})
+    assert server.stop() == 0
+    segment = last_segment(server)
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 3 + 30] ^= 1  # within the second of three equal batches
+    segment.write_bytes(data)
+    (server.data / "log/events/0/recovery-point").unlink()
+    server.start()
+    health = server.get("/health")
+    assert health.status_code == 200 and health.json()["status"] == "degraded", health.text
+    (unwell,) = health.json()["shards"]
+    assert unwell["status"] == "cut" and ".valid.cut" in unwell["reason"]
+    assert ".valid.cut" in run("status", "--server", f"http://{server.http}").stdout
+    assert run("log", "verify", "--data", server.data).returncode == 0
+    assert server.ingest({"type": "next", "ts": TS})["lsn"] == 1
+    assert server.stop() == 0
+    for cut in server.data.glob("log/events/0/*.valid.cut"):
+        cut.rename(server.data / "looked-at")
+    server.start()
+    assert server.get("/health").json()["status"] == "ok"
+
+
 def last_segment(server):
     return max(server.data.glob("log/events/0/*.log"))
 
