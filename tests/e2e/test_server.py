@@ -64,6 +64,16 @@ def test_a_second_signal_ends_at_once(server):
 
 
 @pytest.mark.short
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_other_stop_signals_drain_too(server, number):
+    server.ingest({"type": "a", "ts": TS})
+    server.process.send_signal(number)
+    assert server.process.wait(30) == 0
+    server.process = None
+    assert len(server.start().consume()) == 1
+
+
+@pytest.mark.short
 def test_the_lock_ends_with_its_holder(server):
     server.ingest({"type": "a", "ts": TS})
     server.kill()
