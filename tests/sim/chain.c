@@ -52,6 +52,8 @@ static enum simdisk_crash random_kind(struct world *w)
 /** A start in which the power may fail; false when it did. */
 static bool open_or_crash(struct world *w)
 {
+    if (rng_chance(&w->loss, 10))
+        world_check_verify(w);
     if (rng_chance(&w->rng, w->hasty ? 60 : 25))
         simdisk_crash_at(w->disk, 1 + rng_below(&w->rng, w->hasty ? 12 : 20));
     err_t err = world_open(w);

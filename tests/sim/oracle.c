@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "log/verify.h"
 #include "tests/sim/world.h"
 
 #define PLAIN_MAX MIB(4)
@@ -240,6 +241,29 @@ void world_check(struct world *w)
         world_check_kept(w);
     for (unsigned i = 0; i < WORLD_STREAMS && !w->failed; i++)
         check_stream(w, i);
+}
+
+/* What an operator would be told
+ * --------------------------------------------------------------------------- */
+
+static void on_damage(void *arg, const char *path, uint64_t position, const char *text)
+{
+    world_fail(arg, "log verify takes a crash for damage: %s at byte %" PRIu64 ": %s", path,
+               position, text);
+}
+
+static void on_shard(void *arg UNUSED, const struct log_verify_shard *shard UNUSED)
+{
+}
+
+void world_check_verify(struct world *w)
+{
+    struct log_verify_ops ops = {.on_damage = on_damage, .on_shard = on_shard, .arg = w};
+    unsigned damage = 0;
+    /* Right after a crash there may be no data directory yet. */
+    err_t err = log_verify(simdisk_io(w->disk), "/data", NULL, &ops, &damage);
+    if (err != OK && err != ERR_NOT_FOUND && err != ERR_CORRUPT)
+        world_fail(w, "log verify: %s", err_text(err));
 }
 
 /* Reads at random places

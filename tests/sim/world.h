@@ -161,6 +161,8 @@ void world_expect_writable(struct world *w);
 void world_check(struct world *w);
 /** The format file and the cuts of recoveries are as they were. */
 void world_check_kept(struct world *w);
+/** `spillway log verify` finds no damage, also between a crash and the next start. */
+void world_check_verify(struct world *w);
 /** Reads at a random place, by offset or by time. */
 void world_check_read(struct world *w);
 
