@@ -256,27 +256,29 @@ static err_t remove_tree(struct io *io, const char *dir)
     return io_rmdir(io, dir);
 }
 
-/** Removes what an earlier creation left, if anything. */
-static err_t remove_leftover(struct io *io, const char *dir)
-{
-    bool found;
-    TRY(io_find(io, dir, &found));
-    return found ? remove_tree(io, dir) : OK;
-}
-
-/** Takes away a stream whose creation failed at its last sync: it was not promised and may have
- * another number of shards. It loses its name first, durably: a start must not meet a part of it.
- */
-static err_t discard(struct log *log, const char *dir, const char *temp)
+/** Removes what stands under a temporary name, if anything. It may have had a stream's name before:
+ * that it lost that one is made durable first, for a start must not meet a part of a stream. */
+static err_t remove_leftover(struct log *log, const char *temp)
 {
     struct io *io = log->options.io;
     bool found;
-    TRY(io_find(io, dir, &found));
+    TRY(io_find(io, temp, &found));
     if (!found)
         return OK;
-    TRY(io_rename(io, dir, temp));
     TRY(io_sync_dir(io, log->log_dir));
     return remove_tree(io, temp);
+}
+
+/** Takes away a stream whose creation failed at its last sync: it was not promised and may have
+ * another number of shards. */
+static err_t discard(struct log *log, const char *dir, const char *temp)
+{
+    bool found;
+    TRY(io_find(log->options.io, dir, &found));
+    if (!found)
+        return OK;
+    TRY(io_rename(log->options.io, dir, temp));
+    return remove_leftover(log, temp);
 }
 
 static err_t create_files(struct log *log, const char *name, unsigned shards)
@@ -284,7 +286,7 @@ static err_t create_files(struct log *log, const char *name, unsigned shards)
     struct io *io = log->options.io;
     CLEANUP(xfree_ptr) char *temp = xasprintf("%s/%s0", log->log_dir, CREATING_PREFIX);
     CLEANUP(xfree_ptr) char *dir = xasprintf("%s/%s", log->log_dir, name);
-    TRY(remove_leftover(io, temp));
+    TRY(remove_leftover(log, temp));
     TRY(discard(log, dir, temp));
     TRY(io_mkdir(io, temp));
     for (unsigned i = 0; i < shards; i++) {
@@ -357,7 +359,7 @@ static err_t open_stream(void *arg, const char *name)
     struct log *log = arg;
     CLEANUP(xfree_ptr) char *dir = xasprintf("%s/%s", log->log_dir, name);
     if (strncmp(name, CREATING_PREFIX, strlen(CREATING_PREFIX)) == 0)
-        return remove_tree(log->options.io, dir);
+        return remove_leftover(log, dir);
     struct io_stat st;
     TRY(io_stat(log->options.io, dir, &st));
     if (!log_stream_name_valid(name, strlen(name)) || !st.is_dir) {

@@ -144,7 +144,7 @@ static void lose_sectors(struct sim_node *n, struct rng *rng)
     };
     struct sim_bytes out = {0};
     sim_bytes_resize(&out, size_at_time(n, plan.meta));
-    if (n->safe.len > 0)
+    if (out.len > 0 && n->safe.len > 0)
         memcpy(out.data, n->safe.data, MIN(out.len, n->safe.len));
     for (uint64_t start = 0; start < out.len; start += plan.bytes)
         if (sector_dirty(n, start, plan.bytes))
