@@ -32,7 +32,6 @@ static const struct {
     {"write_zeros", false, "zeros are for speed; a group's own sync covers them"},
     {"place_file", false, "the file is empty; only its entry counts"},
     {"shard_create_files", false, "the file is empty; only its entry counts"},
-    {"shard_create_files", true, "opening the shard syncs its directory before the first append"},
     {"open_in", true, "the shard's name was safe when its stream was created"},
     {"move_on", false, "the file is empty; only its entry counts"},
     {"keep_cut", true, "evidence, not data; recovery syncs the directory again"},
