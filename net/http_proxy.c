@@ -15,6 +15,8 @@
 #define V4_PREFIX_BITS 96
 #define SEPARATORS ", \t"
 
+static const uint8_t v4_prefix[V4_PREFIX_BITS / 8] = {[10] = 0xff, [11] = 0xff};
+
 /** An address with or without a port ("1.2.3.4:80", "[::1]:80") as 16 bytes. */
 static bool parse_address(struct slice text, uint8_t out[16], bool *ret_v4)
 {
@@ -33,8 +35,8 @@ static bool parse_address(struct slice text, uint8_t out[16], bool *ret_v4)
         return false;
     memcpy(copy, text.data, text.len);
     copy[text.len] = '\0';
-    memcpy(out, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
-    *ret_v4 = inet_pton(AF_INET, copy, out + 12) == 1;
+    memcpy(out, v4_prefix, sizeof(v4_prefix));
+    *ret_v4 = inet_pton(AF_INET, copy, out + sizeof(v4_prefix)) == 1;
     return *ret_v4 || inet_pton(AF_INET6, copy, out) == 1;
 }
 
