@@ -190,6 +190,7 @@ static err_t lost(struct http_client *c, const char *what)
 
 static err_t read_some(struct http_client *c, char *data)
 {
+    ASSERT(c->fd >= 0);
     ssize_t n = recv(c->fd, data, READ_BYTES, 0);
     if (n < 0 && errno == EINTR)
         return OK;
@@ -255,6 +256,7 @@ static err_t exchange(struct http_client *c, const struct http_client_request *r
     CLEANUP(buf_release) struct buf head = BUF_INIT;
     write_head(c, request, &head);
     int more = request->body.len > 0 ? MSG_MORE : 0;
+    ASSERT(c->fd >= 0);
     if (send(c->fd, head.data, head.len, MSG_NOSIGNAL | more) != (ssize_t)head.len)
         return lost(c, "the connection was closed");
     size_t sent = 0;
