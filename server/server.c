@@ -33,7 +33,7 @@
 #define PRESSURE_MS 50
 #define DRAIN_MS 10000
 #define DRAIN_STEP_MS 10
-#define OPEN_FILES_WANTED 65536
+#define OPEN_FILES_OWN 4096 /* besides connections */
 #define OUTPUT_BYTES_MAX MIB(8)
 #define HOST_NAME_BYTES 256
 #define DEFAULT_STREAM "events"
@@ -316,14 +316,18 @@ static void stop(struct server *s)
 /* -- the whole
  * -------------------------------------------------------------------------------------- */
 
-static void raise_open_files(void)
+/** Room for the connections of both listeners and for segments. */
+static void raise_open_files(const struct config *c)
 {
+    rlim_t wanted = (rlim_t)c->http_max_connections * 2 + OPEN_FILES_OWN;
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= OPEN_FILES_WANTED)
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
-    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? OPEN_FILES_WANTED
-                                                     : MIN(limit.rlim_max, OPEN_FILES_WANTED);
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? wanted : MIN(limit.rlim_max, wanted);
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
+        LOG_INFO("open_files_limited", F("limit", (int64_t)limit.rlim_cur),
+                 F("wanted", (int64_t)wanted),
+                 F("next", "connections beyond it are refused; raise it with ulimit -n"));
 }
 
 static void warn_about(const struct config *c)
@@ -345,8 +349,8 @@ static err_t start(struct server *s)
 err_t server_run(const struct config *config)
 {
     signals_prepare();
-    raise_open_files();
     logger_configure((enum log_level)config->log_level, (enum log_format)config->log_format);
+    raise_open_files(config);
     warn_about(config);
     struct server s = {.config = config, .lock_fd = -1};
     err_t err = start(&s);
