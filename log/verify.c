@@ -227,17 +227,30 @@ static err_t verify_segment(struct verify *v, const char *dir, int64_t base, boo
     return OK;
 }
 
+/** Whether the segment of the recovery point may be absent: one that held nothing durable can be,
+ * after a fault and a crash; the next start makes it again (log/shard_open.c). */
+static bool point_segment_may_be_absent(const struct verify *v, const struct listing *l)
+{
+    return v->point.position == 0 &&
+           (l->log_count == 0 ? v->point.next_offset == 0
+                              : l->logs[l->log_count - 1] < v->point.segment_base);
+}
+
 static err_t verify_shard(struct verify *v, const char *dir, const char *stream, unsigned index)
 {
     struct listing l = {0};
     v->shard = (struct log_verify_shard){.stream = stream, .shard = index};
     v->has_point = recovery_point_read(v->io, dir, &v->point) == OK;
     err_t err = listing_read(v->io, dir, &l);
-    if (err == OK && l.log_count == 0)
+    bool used = v->has_point ? !point_segment_may_be_absent(v, &l)
+                             : l.index_count > 0 || l.state_count > 0 || l.cut_count > 0;
+    if (err == OK && l.log_count == 0 && used)
         report(v, dir, 0, "the shard has no segment");
     if (l.log_count > 0)
         v->shard.first_offset = v->shard.next_offset = l.logs[0];
-    if (v->has_point && l.log_count > 0 && !listing_has(l.logs, l.log_count, v->point.segment_base))
+    if (v->has_point && l.log_count > 0 &&
+        !listing_has(l.logs, l.log_count, v->point.segment_base) &&
+        !point_segment_may_be_absent(v, &l))
         report(v, dir, 0, "the segment that held the last durable batches is missing");
     v->shard.cut_files = l.cut_count;
     for (size_t i = 0; i < l.log_count && err == OK; i++) {

@@ -329,6 +329,8 @@ void world_step(struct world *w)
         worker_pool_run(w->workers);
     } else if (roll < 83) {
         clock_manual_advance_us(&w->clock, (int64_t)rng_below(&w->rng, 2500000));
+        if (rng_chance(&w->rng, 10)) /* someone sets the wall clock back */
+            w->clock.now_wall_us -= (int64_t)rng_below(&w->rng, 3600000000u);
     } else if (roll < 90) {
         world_create_stream(w, (unsigned)rng_below(&w->rng, WORLD_STREAMS));
     } else if (roll < 98) {
