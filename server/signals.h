@@ -8,8 +8,8 @@
  * all.
  */
 void signals_prepare(void);
-/** Sleeps until one arrives; returns its number. From then on a further one ends the process at
- * once. */
+/** Sleeps until one arrives; returns its number. From then on a further one, half a second later or
+ * more, ends the process at once. */
 int signals_wait(void);
 
 #endif
