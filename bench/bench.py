@@ -217,16 +217,16 @@ class Bench:
         for make in brokers[run % 3:] + brokers[:run % 3]:
             with make() as broker:
                 extra = {"run": run, "broker": broker.name, "size": size, "sync_mb_per_s": sync_mb}
-                full = self.produce(broker, codec, size, 0, load="full", **extra)
+                full = self.produce(broker, codec, 0, load="full", **extra)
                 consumed = run_program("kcons", "--pid", broker.pid, broker.kafka)[0]
                 self.report.add(consumed, codec=codec, **extra)
-                self.produce(broker, codec, size, full["records_per_s"] / 2, load="half", **extra)
+                self.produce(broker, codec, full["records_per_s"] / 2, load="half", **extra)
 
-    def produce(self, broker, codec, size, rate, **extra):
+    def produce(self, server, codec, rate, **extra):
         seconds = self.options.seconds
-        result = run_program("kprod", "--codec", codec, "--bytes", size, "--rate", rate, "--seconds",
+        result = run_program("kprod", "--codec", codec, "--bytes", extra["size"], "--rate", rate, "--seconds",
                              seconds, "--warmup", min(10, seconds / 2), "--seed", self.options.seed,
-                             "--pid", broker.pid, broker.kafka)[0]
+                             "--pid", server.pid, server.kafka)[0]
         return self.report.add(result, **extra)
 
     def peers_verdict(self):
