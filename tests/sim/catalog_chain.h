@@ -8,7 +8,7 @@
 
 #include "tests/sim/chain.h"
 
-/** Several lives with random crashes and faults. */
-void catalog_chain_random(uint64_t seed, struct chain_result *result);
+/** Several lives with random crashes and faults. `salt` varies what they take. */
+void catalog_chain_random(uint64_t seed, uint64_t salt, struct chain_result *result);
 
 #endif

@@ -173,7 +173,7 @@ static bool run_catalog(const struct options *o)
     double began = seconds();
     struct chain_result r = {0};
     for (uint64_t seed = o->seed; r.crashes < o->runs / 5 && !r.failed; seed++) {
-        catalog_chain_random(seed, &r);
+        catalog_chain_random(seed, 0, &r);
         if (r.failed)
             printf("catalog history %llu failed (again: sim_crash --catalog --seed %llu)\n",
                    (unsigned long long)seed, (unsigned long long)seed);

@@ -7,9 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/sim/catalog_chain.h"
 #include "tests/sim/chain.h"
 
 #define TRACE_HISTORIES 4000
+#define TRACE_CATALOG 500
 #define CRASHES_MAX 150000
 #define CRASHES_EXCUSED 2000 /* for sites that need not be caught: to see that they are not */
 #define SITES_MAX 64
@@ -35,9 +37,14 @@ static const struct {
     {"open_in", true, "the shard's name was safe when its stream was created"},
     {"move_on", false, "the file is empty; only its entry counts"},
     {"keep_cut", true, "evidence, not data; recovery syncs the directory again"},
+    {"settle_files", true, "SQLite's first steps beside a new journal sync the directory again"},
+    {"start", true, "the test's own"},
     {"settle_tail", false, "recovery would cut the same bytes again"},
     {"shard_close", false, "only zeros come back; the next start cuts them again"},
 };
+
+/** chain_random or catalog_chain_random: which reaches the site. */
+typedef void history_fn(uint64_t seed, uint64_t salt, struct chain_result *result);
 
 struct verdict {
     bool caught;
@@ -48,7 +55,8 @@ struct verdict {
 
 /** One line of the product; the simulation may know it by several call chains. */
 struct site {
-    char name[128];     /* "function file:line" */
+    char name[128]; /* "function file:line" */
+    history_fn *history;
     const char *reason; /* NULL: must be caught */
     bool is_dir;
     uint64_t hits;
@@ -135,7 +143,7 @@ static struct site *site_of(struct site *sites, size_t *count, size_t i)
 }
 
 /** Notes the sites that a history has reached. */
-static void note_reached(struct site *sites, size_t *count, uint64_t seed)
+static void note_reached(struct site *sites, size_t *count, uint64_t seed, history_fn *history)
 {
     static uint64_t hits[TRACED_MAX];
     for (size_t i = 0; i < simdisk_site_count(); i++) {
@@ -145,6 +153,7 @@ static void note_reached(struct site *sites, size_t *count, uint64_t seed)
             (s->seed_count == 0 || s->seeds[s->seed_count - 1] != seed))
             s->seeds[s->seed_count++] = seed;
         s->hits += now - hits[i];
+        s->history = now != hits[i] ? history : s->history;
         hits[i] = now;
     }
 }
@@ -156,7 +165,11 @@ static size_t collect(uint64_t seed, struct site *sites)
     size_t count = 0;
     for (uint64_t i = 0; i < TRACE_HISTORIES && !r.failed; i++) {
         chain_random(seed + i, 0, &r);
-        note_reached(sites, &count, seed + i);
+        note_reached(sites, &count, seed + i, chain_random);
+    }
+    for (uint64_t i = 0; i < TRACE_CATALOG && !r.failed; i++) {
+        catalog_chain_random(seed + i, 0, &r);
+        note_reached(sites, &count, seed + i, catalog_chain_random);
     }
     if (r.failed)
         printf("negative control: already without it: %s\n", r.failure);
@@ -172,8 +185,8 @@ static struct verdict hunt(const struct site *s)
     for (uint64_t i = 0; !r.failed && r.crashes < bound; i++) {
         static const unsigned crash_percent[] = {5, 0, 50};
         simdisk_swallow_sites(s->ids, s->id_count, crash_percent[i % 3]);
-        chain_random(rare ? s->seeds[i % s->seed_count] : s->seeds[0] + i,
-                     rare ? i / s->seed_count : 0, &r);
+        s->history(rare ? s->seeds[i % s->seed_count] : s->seeds[0] + i,
+                   rare ? i / s->seed_count : 0, &r);
     }
     struct verdict v = {.caught = r.failed, .crashes = r.crashes};
     memcpy(v.failure, r.failure, sizeof(v.failure));

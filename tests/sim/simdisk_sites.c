@@ -23,11 +23,17 @@ static struct {
     size_t count;
 } trace;
 
-/** Fills `frames` from the frame pointer chain: [saved frame pointer][return address]. */
+/* Where this program's code lies, from the linker. */
+extern const char __executable_start[];
+extern const char etext[];
+
+/** Fills `frames` from the frame pointer chain: [saved frame pointer][return address]. Ends at code
+ * of a library: those need not keep frame pointers. */
 static size_t walk_frames(void *const *frame, void **frames, size_t max)
 {
     size_t n = 0;
-    while (frame != NULL && n < max) {
+    while (n < max && (const char *)frame[1] >= __executable_start &&
+           (const char *)frame[1] < etext) {
         frames[n++] = frame[1];
         void *const *next = frame[0];
         if (next <= frame || (const char *)next - (const char *)frame > (ptrdiff_t)MIB(1))
