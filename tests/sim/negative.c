@@ -37,6 +37,7 @@ static const struct {
     {"open_in", true, "the shard's name was safe when its stream was created"},
     {"move_on", false, "the file is empty; only its entry counts"},
     {"keep_cut", true, "evidence, not data; recovery syncs the directory again"},
+    {"shard_create_files", true, "opening the shard syncs its directory before the first append"},
     {"settle_files", true, "SQLite's first steps beside a new journal sync the directory again"},
     {"start", true, "the test's own"},
     {"settle_tail", false, "recovery would cut the same bytes again"},
