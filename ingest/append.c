@@ -39,8 +39,7 @@ static void on_durable(struct append_request *req, const struct append_result *r
     finish(op, &outcome);
 }
 
-/* A key that was seen before
- * ----------------------------------------------------------------------- */
+/* A key that was seen before ------------------------------------------------------------------ */
 
 static void finish_repeat(struct append_op *op, const struct key_figures *first)
 {
@@ -88,8 +87,7 @@ static enum key_outcome begin_key(struct append_op *op, struct key_slot **ret_sl
                      &op->waiter, ret_slot, &op->figures);
 }
 
-/* Appending
- * --------------------------------------------------------------------------------------- */
+/* Appending ----------------------------------------------------------------------------------- */
 
 void append_op_shared(struct append_op *op, struct builder *b, struct builder_mark mark)
 {
@@ -141,8 +139,7 @@ static void append_own(struct append_op *op, struct builder *b)
         finish_error(op, err, err_text(err));
 }
 
-/* Creating a stream
- * ------------------------------------------------------------------------------- */
+/* Creating a stream --------------------------------------------------------------------------- */
 
 /** A worker. */
 static void create_stream(struct worker_job *job)

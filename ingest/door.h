@@ -55,8 +55,7 @@ struct charge {
 err_t charge_add(struct charge *c, size_t bytes) MUST_USE;
 void charge_release(struct charge *c);
 
-/* Appending
- * --------------------------------------------------------------------------------------- */
+/* Appending ----------------------------------------------------------------------------------- */
 
 /** What became of a request's records. */
 struct append_outcome {

@@ -41,8 +41,7 @@ struct events_request {
     struct hash_stream *hash; /* owned; only where there is an Idempotency-Key */
 };
 
-/* Letting go
- * -------------------------------------------------------------------------------------- */
+/* Letting go ---------------------------------------------------------------------------------- */
 
 /** Frees what the request holds beside the exchange's arena. */
 static void request_clear(struct events_request *r)
@@ -110,8 +109,7 @@ static void fail_parsed(struct events_request *r, const struct event_parser *p, 
     fail_early(x, err, text.data, details.data);
 }
 
-/* After the append
- * -------------------------------------------------------------------------------- */
+/* After the append ---------------------------------------------------------------------------- */
 
 static void on_outcome(struct append_op *op, const struct append_outcome *o)
 {
@@ -174,8 +172,7 @@ static uint64_t nonzero(uint64_t hash)
     return hash == 0 ? 1 : hash;
 }
 
-/* Small bodies
- * ------------------------------------------------------------------------------------ */
+/* Small bodies -------------------------------------------------------------------------------- */
 
 static void parser_open(struct events_request *r, struct event_parser *p, struct builder *b)
 {
@@ -238,8 +235,7 @@ static void finish_small(struct events_request *r, struct slice body)
         parse_into(r, body, b, false);
 }
 
-/* Large bodies
- * ------------------------------------------------------------------------------------ */
+/* Large bodies -------------------------------------------------------------------------------- */
 
 static err_t feed_large(struct events_request *r, const char *data, size_t len)
 {
@@ -293,8 +289,7 @@ static void finish_large(struct events_request *r)
     append_op_own(&r->op, b);
 }
 
-/* The body as it comes
- * ---------------------------------------------------------------------------- */
+/* The body as it comes ------------------------------------------------------------------------ */
 
 /** Takes decoded bytes that are not the whole body. */
 static err_t take_bytes(struct events_request *r, const char *data, size_t len)
@@ -369,8 +364,7 @@ static void on_abort(struct http_exchange *x)
     http_exchange_release(x);
 }
 
-/* The head
- * ---------------------------------------------------------------------------------------- */
+/* The head ------------------------------------------------------------------------------------ */
 
 /** The media type without parameters. */
 static struct slice media_type(struct slice header)

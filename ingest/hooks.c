@@ -37,8 +37,7 @@ struct hook_request {
     char ts[TIMEFMT_MAX];
 };
 
-/* Errors
- * ------------------------------------------------------------------------------------------ */
+/* Errors -------------------------------------------------------------------------------------- */
 
 static void put_string(struct buf *b, const char *name, const char *text)
 {
@@ -102,8 +101,7 @@ static void request_clear(struct hook_request *r)
     charge_release(&r->charge);
 }
 
-/* Success
- * ----------------------------------------------------------------------------------------- */
+/* Success ------------------------------------------------------------------------------------- */
 
 static void put_json_bytes(struct buf *b, const char *name, const char *data, size_t len)
 {
@@ -153,8 +151,7 @@ static void on_outcome(struct append_op *op, const struct append_outcome *o)
     http_respond(op->x, 200, "application/json", body.data, body.len);
 }
 
-/* A verified delivery
- * ----------------------------------------------------------------------------- */
+/* A verified delivery ------------------------------------------------------------------------- */
 
 /** The bytes of the event before the provider's body. */
 static struct slice event_head(struct hook_request *r)
@@ -260,8 +257,7 @@ static void finish_body(struct hook_request *r, struct slice body)
     append_event(r, body);
 }
 
-/* The body as it comes
- * ---------------------------------------------------------------------------- */
+/* The body as it comes ------------------------------------------------------------------------ */
 
 static void on_body(struct http_exchange *x, const char *data, size_t len)
 {
@@ -307,8 +303,7 @@ static void on_abort(struct http_exchange *x)
     http_exchange_release(x);
 }
 
-/* The head
- * ---------------------------------------------------------------------------------------- */
+/* The head ------------------------------------------------------------------------------------ */
 
 static bool is_json_type(struct slice header)
 {

@@ -31,8 +31,7 @@ bool log_stream_name_valid(const char *name, size_t len)
     return true;
 }
 
-/* The format file
- * ------------------------------------------------------------------------------------ */
+/* The format file ----------------------------------------------------------------------------- */
 
 static err_t format_create(struct io *io, const char *path)
 {
@@ -97,8 +96,7 @@ static err_t datadir_open(struct log *log)
     return format_create(io, format);
 }
 
-/* Streams
- * -------------------------------------------------------------------------------------------- */
+/* Streams ------------------------------------------------------------------------------------- */
 
 const char *stream_name(const struct stream *s)
 {
@@ -333,8 +331,7 @@ err_t log_create_stream(struct log *log, const char *name, unsigned shards,
     return err;
 }
 
-/* Opening and closing
- * -------------------------------------------------------------------------------- */
+/* Opening and closing ------------------------------------------------------------------------- */
 
 struct shard_numbers {
     unsigned char seen[LIMIT_SHARDS];

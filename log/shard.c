@@ -114,8 +114,7 @@ err_t shard_admit(struct shard *sh)
     return OK;
 }
 
-/* Recovery point
- * ------------------------------------------------------------------------------------- */
+/* Recovery point ------------------------------------------------------------------------------ */
 
 /** Notes where the log is durable. A failure is harmless: the next start scans more. */
 static void write_point(struct shard *sh)
@@ -167,8 +166,7 @@ static void note_point(struct shard *sh)
         shard_sync_recovery_point(sh);
 }
 
-/* Append
- * --------------------------------------------------------------------------------------------- */
+/* Append -------------------------------------------------------------------------------------- */
 
 /** Gives the batches their offsets; returns the bytes. */
 static size_t assign_offsets(struct shard *sh, struct append_batch *batches, size_t count)
@@ -338,8 +336,7 @@ err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count)
     return OK;
 }
 
-/* Waiting
- * -------------------------------------------------------------------------------------------- */
+/* Waiting ------------------------------------------------------------------------------------- */
 
 bool shard_wait(struct shard *sh, int64_t seen, struct shard_waiter *w)
 {

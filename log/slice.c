@@ -76,8 +76,7 @@ struct log_slice log_slice_ref(const struct log_slice *s)
     return copy;
 }
 
-/* Sequential reader
- * ---------------------------------------------------------------------------------- */
+/* Sequential reader --------------------------------------------------------------------------- */
 
 #define READER_SLICE_BYTES MIB(4)
 #define READER_BUFFER_BYTES KIB(256)

@@ -8,8 +8,7 @@
 #include "log/listing.h"
 #include "log/shard.h"
 
-/* One file
- * ------------------------------------------------------------------------------------------- */
+/* One file ------------------------------------------------------------------------------------ */
 
 err_t log_scan_open(struct log_scan *s, struct io *io, const char *path)
 {
@@ -86,8 +85,7 @@ err_t log_scan_next(struct log_scan *s, const uint8_t **ret_batch, struct batch_
     return OK;
 }
 
-/* One shard
- * ------------------------------------------------------------------------------------------ */
+/* One shard ----------------------------------------------------------------------------------- */
 
 struct verify {
     struct io *io;
@@ -263,8 +261,7 @@ static err_t verify_shard(struct verify *v, const char *dir, const char *stream,
     return err;
 }
 
-/* The directory
- * -------------------------------------------------------------------------------------- */
+/* The directory ------------------------------------------------------------------------------- */
 
 static err_t push_name(void *arg, const char *name)
 {

@@ -56,8 +56,7 @@ void appender_give_builder(struct appender *a, struct builder *b)
     a->spare[a->spare_count++] = b;
 }
 
-/* Completion
- * ----------------------------------------------------------------------------------------- */
+/* Completion ---------------------------------------------------------------------------------- */
 
 static void answer_all(struct append_request *list, const struct append_result *base)
 {
@@ -124,8 +123,7 @@ static void flight_drop(struct flight *f)
     free(f);
 }
 
-/* The shared batch of a turn
- * ------------------------------------------------------------------------- */
+/* The shared batch of a turn ------------------------------------------------------------------ */
 
 static void open_batch_clear(struct open_batch *o)
 {
@@ -236,8 +234,7 @@ void appender_join(struct appender *a, struct shard *sh, struct builder_mark mar
     }
 }
 
-/* A batch of one request
- * ----------------------------------------------------------------------------- */
+/* A batch of one request ---------------------------------------------------------------------- */
 
 err_t appender_submit_own(struct appender *a, struct shard *sh, struct builder *b,
                           struct key_slot *key, struct append_request *req)

@@ -100,8 +100,7 @@ void builder_truncate(struct builder *b, struct builder_mark mark)
     b->max_ts_ms = mark.max_ts_ms;
 }
 
-/* Encoding
- * ------------------------------------------------------------------------------------------- */
+/* Encoding ------------------------------------------------------------------------------------ */
 
 static uint8_t *put_length(uint8_t *at, size_t len)
 {
@@ -221,8 +220,7 @@ err_t builder_attach_key(struct builder *b, struct slice key, uint32_t count, ui
     return OK;
 }
 
-/* Compression
- * ---------------------------------------------------------------------------------------- */
+/* Compression --------------------------------------------------------------------------------- */
 
 static void lz4_check(size_t result)
 {

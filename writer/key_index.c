@@ -240,8 +240,7 @@ void key_slot_finish(struct key_slot *slot, const struct key_figures *figures)
     free(slot);
 }
 
-/* Checkpoints
- * ---------------------------------------------------------------------------------------- */
+/* Checkpoints --------------------------------------------------------------------------------- */
 
 static void save_entry(const struct key_entry *e, struct buf *out)
 {

@@ -69,8 +69,7 @@ struct writer *writer_new(const struct writer_options *options)
     return w;
 }
 
-/* Per shard and per stream objects, made on first use
- * -------------------------------------------------- */
+/* Per shard and per stream objects, made on first use ----------------------------------------- */
 
 static struct queue *queue_of(struct writer *w, struct shard *sh)
 {
@@ -113,8 +112,7 @@ static struct key_index *keys_of(struct writer *w, struct stream *s)
     return ix;
 }
 
-/* State of the shards
- * -------------------------------------------------------------------------------- */
+/* State of the shards ------------------------------------------------------------------------- */
 
 static err_t state_load(void *arg, struct shard *sh, const char *data, size_t len)
 {
@@ -141,8 +139,7 @@ struct log_state_ops writer_state_ops(struct writer *w)
     return (struct log_state_ops){state_load, state_replay, state_save, w};
 }
 
-/* Submitting
- * ----------------------------------------------------------------------------------------- */
+/* Submitting ---------------------------------------------------------------------------------- */
 
 /** Whether the queue takes more. Its lock is held. */
 static err_t admit_locked(struct writer *w, struct queue *q)
@@ -214,8 +211,7 @@ err_t writer_submit(struct writer *w, struct write_batch *b)
     return err;
 }
 
-/* Committing
- * ----------------------------------------------------------------------------------------- */
+/* Committing ---------------------------------------------------------------------------------- */
 
 /** Takes what fits in one group off the queue. */
 static size_t take_group(struct queue *q, struct write_batch **ret_list)
@@ -442,8 +438,7 @@ void writer_free(struct writer *w)
     free(w);
 }
 
-/* Request keys
- * --------------------------------------------------------------------------------------- */
+/* Request keys -------------------------------------------------------------------------------- */
 
 enum key_outcome key_begin(struct writer *w, struct stream *s, struct slice key, uint64_t body_hash,
                            uint32_t count, struct key_waiter *waiter, struct key_slot **ret_slot,

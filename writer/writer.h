@@ -76,8 +76,7 @@ err_t writer_admit(struct writer *w, struct shard *sh) MUST_USE;
 /** Batches and bytes waiting on a shard. Any thread. */
 void writer_pending(struct writer *w, struct shard *sh, unsigned *ret_batches, size_t *ret_bytes);
 
-/* Request keys
- * ------------------------------------------------------------------------------------- */
+/* Request keys -------------------------------------------------------------------------------- */
 
 /** What is remembered of a keyed request. */
 struct key_figures {

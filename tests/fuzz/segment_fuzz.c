@@ -172,8 +172,7 @@ static void build_disk(struct io *io, const uint8_t *data, size_t size)
     buf_release(&b.log);
 }
 
-/* What is done with it
- * ---------------------------------------------------------------------------------- */
+/* What is done with it ------------------------------------------------------------------------ */
 
 struct product {
     struct clock_manual clock;

@@ -55,8 +55,7 @@ static void report(const char *what, const struct chain_result *r, double began)
     (void)fflush(stdout);
 }
 
-/* Random histories, in `jobs` processes
- * ---------------------------------------------------------------- */
+/* Random histories, in `jobs` processes ------------------------------------------------------- */
 
 static void random_share(const struct options *o, unsigned job, struct chain_result *r)
 {
@@ -117,8 +116,7 @@ static bool run_random(const struct options *o)
     return !sum.failed;
 }
 
-/* Sweeps
- * ------------------------------------------------------------------------------------------- */
+/* Sweeps -------------------------------------------------------------------------------------- */
 
 static bool run_exhaustive(const struct options *o)
 {
@@ -182,8 +180,7 @@ static bool run_catalog(const struct options *o)
     return !r.failed;
 }
 
-/* Command line
- * ------------------------------------------------------------------------------------- */
+/* Command line -------------------------------------------------------------------------------- */
 
 static uint64_t number(const char *text, const char *what)
 {

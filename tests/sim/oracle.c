@@ -167,8 +167,7 @@ static void check_stream(struct world *w, unsigned i)
         check_keys(w, i, s);
 }
 
-/* Files that stay
- * ----------------------------------------------------------------------------------------- */
+/* Files that stay ----------------------------------------------------------------------------- */
 
 static struct kept_file *find_kept(struct world *w, const char *path)
 {
@@ -243,8 +242,7 @@ void world_check(struct world *w)
         check_stream(w, i);
 }
 
-/* What an operator would be told
- * --------------------------------------------------------------------------- */
+/* What an operator would be told -------------------------------------------------------------- */
 
 static void on_damage(void *arg, const char *path, uint64_t position, const char *text)
 {
@@ -266,8 +264,7 @@ void world_check_verify(struct world *w)
         world_fail(w, "log verify: %s", err_text(err));
 }
 
-/* Reads at random places
- * ------------------------------------------------------------------------------ */
+/* Reads at random places ---------------------------------------------------------------------- */
 
 static const struct plan *plan_at(const struct shard_model *m, int64_t offset)
 {

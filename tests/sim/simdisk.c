@@ -83,8 +83,7 @@ static int64_t now_us(struct simdisk *d)
     return d->clock == NULL ? 0 : clock_wall_us(d->clock);
 }
 
-/* Names
- * ------------------------------------------------------------------------------------------ */
+/* Names --------------------------------------------------------------------------------------- */
 
 static unsigned node_new(struct simdisk *d, bool is_dir)
 {
@@ -180,8 +179,7 @@ static void node_unlinked(struct simdisk *d, unsigned node)
         d->used -= n->now.len;
 }
 
-/* Files
- * ------------------------------------------------------------------------------------------ */
+/* Files --------------------------------------------------------------------------------------- */
 
 static void push_write(struct sim_node *n, uint64_t offset, uint8_t *data, size_t len)
 {
@@ -408,8 +406,7 @@ static int sim_fd(struct io_file *base UNUSED)
     return -1;
 }
 
-/* Entries
- * ---------------------------------------------------------------------------------------- */
+/* Entries ------------------------------------------------------------------------------------- */
 
 static err_t sim_rename(struct io *io, const char *from, const char *to)
 {
@@ -572,8 +569,7 @@ static const struct io_ops sim_ops = {
     .free_bytes = sim_free_bytes,
 };
 
-/* The disk itself
- * -------------------------------------------------------------------------------- */
+/* The disk itself ----------------------------------------------------------------------------- */
 
 struct simdisk *simdisk_new(uint64_t seed)
 {

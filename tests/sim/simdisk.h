@@ -33,8 +33,7 @@ struct io *simdisk_io(struct simdisk *d);
 /** Where modification times come from; without one they are 0. Borrowed. */
 void simdisk_set_clock(struct simdisk *d, struct clock *clock);
 
-/* Crashes
- * ---------------------------------------------------------------------------------------- */
+/* Crashes ------------------------------------------------------------------------------------- */
 
 /** Turns the power off in the middle of the n-th changing call (write, truncate, sync, create,
  * rename, …) from now on; 0: never. */
@@ -53,8 +52,7 @@ enum simdisk_crash {
 /** Ends the outage. No file may be open. */
 void simdisk_restart(struct simdisk *d, enum simdisk_crash kind, uint64_t seed);
 
-/* Faults
- * ----------------------------------------------------------------------------------------- */
+/* Faults -------------------------------------------------------------------------------------- */
 
 enum simdisk_call {
     SIMDISK_READ = 1u << 0,
@@ -85,8 +83,7 @@ uint64_t simdisk_fault_seen(const struct simdisk *d);
 void simdisk_set_budget(struct simdisk *d, uint64_t bytes);
 uint64_t simdisk_used_bytes(const struct simdisk *d);
 
-/* Sync sites: places in the product that call io_file_sync or io_sync_dir, for the negative control
- * ---------------------------------------------------------------------------------------------- */
+/* Sync sites: places in the product that call io_file_sync or io_sync_dir, for the negative control. */
 
 #define SIMDISK_SITE_FRAMES 6
 struct simdisk_site {
@@ -106,8 +103,7 @@ void simdisk_swallow_sites(const uint64_t *ids, size_t count, unsigned crash_per
 /** Syncs that were swallowed since the last simdisk_swallow_sites. */
 uint64_t simdisk_swallowed(void);
 
-/* Random numbers for tests: small, seeded, the same everywhere (splitmix64, Steele et al. 2014)
- * -------------------------------------------------------------------------------------------- */
+/* Random numbers for tests: small, seeded, the same everywhere (splitmix64, Steele et al. 2014). */
 
 struct rng {
     uint64_t state;

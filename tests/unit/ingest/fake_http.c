@@ -41,8 +41,7 @@ struct fake_request {
     char found[256];
 };
 
-/* Reactors
- * ---------------------------------------------------------------------------------------- */
+/* Reactors ------------------------------------------------------------------------------------ */
 
 struct reactor_group *fake_reactors_new(void)
 {
@@ -105,8 +104,7 @@ void reactor_add_turn_hook(struct reactor *r, struct reactor_turn_hook *hook)
     r->hooks = hook;
 }
 
-/* A request, as the test gives it
- * ----------------------------------------------------------------- */
+/* A request, as the test gives it ------------------------------------------------------------- */
 
 static void parse_headers(struct http_exchange *x, char *lines)
 {
