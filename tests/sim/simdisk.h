@@ -83,7 +83,7 @@ uint64_t simdisk_fault_seen(const struct simdisk *d);
 void simdisk_set_budget(struct simdisk *d, uint64_t bytes);
 uint64_t simdisk_used_bytes(const struct simdisk *d);
 
-/* Sync sites: places in the product that call io_file_sync or io_sync_dir, for the negative control. */
+/* Sync sites, for the negative control: places that call io_file_sync or io_sync_dir. */
 
 #define SIMDISK_SITE_FRAMES 6
 struct simdisk_site {
