@@ -23,6 +23,8 @@ from report import Report  # noqa: E402
 from servers import (NGINX, TOKEN, Failed, Kafka, Nginx, Spillway, build_choice, install_kafka, program)  # noqa: E402
 
 SHAPES = {1: 64, 100: 16, 1000: 16}  # events in a request: connections
+FETCH_BYTES = 1 << 20  # what Kafka's clients ask of a partition unless told otherwise
+FETCH_BYTES_LARGE = 8 << 20
 
 
 def run_program(name, *arguments):
@@ -129,7 +131,7 @@ class Bench:
             if size >= gigabytes * 1e9:
                 return
 
-    def fetch_once(self, server, conns, max_bytes=8 << 20, **extra):
+    def fetch_once(self, server, conns, max_bytes=FETCH_BYTES, **extra):
         result = run_program("fetchgen", "--conns", conns, "--seconds", self.options.seconds,
                              "--max-bytes", max_bytes, "--pid", server.pid, server.kafka)[0]
         return self.report.add(result, server=server.name, **extra)
@@ -147,7 +149,7 @@ class Bench:
                                  if r["mode"] == "buffer" and r["conns"] == conns)
                     got = self.fetch_once(spillway, conns, run=run, limit_mb_per_s=limit)
                     ratios[conns].append(got["mb_per_s"] / limit)
-                self.fetch_once(spillway, 1, max_bytes=1 << 20, run=run)
+                self.fetch_once(spillway, 1, max_bytes=FETCH_BYTES_LARGE, run=run)
             copied = self.fetch_syscalls(spillway)
         return self.fetch_verdict(ratios, copied)
 
@@ -179,10 +181,10 @@ class Bench:
     def fetch_verdict(self, ratios, copied):
         report = self.report
         rows = []
-        for conns in (1, 2):
-            match = {"bench": "fetch", "mode": "fetch", "conns": conns, "max_bytes": 8 << 20}
+        for conns, size in ((1, FETCH_BYTES), (2, FETCH_BYTES), (1, FETCH_BYTES_LARGE)):
+            match = {"bench": "fetch", "mode": "fetch", "conns": conns, "max_bytes": size}
             limit = {"bench": "limit.sendfile", "mode": "buffer", "conns": conns}
-            rows.append([f"{conns} connection{'s' * (conns > 1)}, 8 MiB"] +
+            rows.append([f"{conns} connection{'s' * (conns > 1)}, {size >> 20} MiB"] +
                         [report.median(f, **match) for f in ("mb_per_s", "server_cpu_s_per_gb")] +
                         [report.median(f, **limit) for f in ("mb_per_s", "sender_cpu_s_per_gb")])
         report.table("fetch (medians)", ["fetch", "MB/s", "CPU s/GB", "limit MB/s", "limit CPU s/GB"],
@@ -191,7 +193,7 @@ class Bench:
             report.check(f"fetch against sendfile, {conns} connection{'s' * (conns > 1)}",
                          sorted(ratios[conns])[len(ratios[conns]) // 2], 0.8, True, None, "x")
         report.check("server CPU s per GB", report.median("server_cpu_s_per_gb", bench="fetch",
-                                                          mode="fetch", conns=1, max_bytes=8 << 20),
+                                                          mode="fetch", conns=1, max_bytes=FETCH_BYTES),
                      0.4, False)
         report.check("bytes that did not go through sendfile", copied, 0.001, False)
         return report.verdict()

@@ -303,7 +303,7 @@ static int run(const struct options *o)
 
 static const char usage[] = "Usage: fetchgen [options] HOST:PORT\n"
                             "  --topic T (events)       --partition P (0)\n"
-                            "  --max-bytes N (8388608)  of one reply     --conns N (1)\n"
+                            "  --max-bytes N (1048576)  of one reply     --conns N (1)\n"
                             "  --seconds S (10)         --warmup S (1)   round and round the log\n"
                             "  --verify                 read the log once and check every batch\n"
                             "  --pid PID                the server, whose CPU to report\n"
@@ -358,7 +358,7 @@ int main(int argc, char **argv)
         {"help", 0, NULL, 'h'},   {NULL, 0, NULL, 0}};
     struct options o = {.topic = "events",
                         .label = "fetch",
-                        .max_bytes = MIB(8),
+                        .max_bytes = MIB(1),
                         .conns = 1,
                         .warmup_s = 1,
                         .seconds = 10};
