@@ -85,7 +85,7 @@ static err_t open_log(struct server *s)
         .state = writer_state_ops(s->writer),
     };
     TRY(log_open(&log, &s->log));
-    writer_start(s->writer, s->log);
+    writer_start(s->writer);
     s->writer_running = true;
     if (log_find_stream(s->log, DEFAULT_STREAM, strlen(DEFAULT_STREAM)) != NULL)
         return OK;

@@ -41,7 +41,6 @@ struct stream_keys {
 
 struct writer {
     struct writer_options options;
-    struct log *log;
     struct lock make_lock; /* queues and key indexes are made one at a time */
     struct stream_keys *keys;
 
@@ -395,9 +394,8 @@ unsigned writer_commit_pending(struct writer *w)
     }
 }
 
-void writer_start(struct writer *w, struct log *log)
+void writer_start(struct writer *w)
 {
-    w->log = log;
     for (unsigned i = 0; i < w->options.commit_threads; i++) {
         int rc = pthread_create(&w->threads[i], NULL, commit_main, w);
         ASSERT(rc == 0);

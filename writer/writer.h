@@ -38,7 +38,7 @@ struct writer_options {
 struct writer *writer_new(const struct writer_options *options);
 struct log_state_ops writer_state_ops(struct writer *w);
 /** Starts the commit threads. Main thread. */
-void writer_start(struct writer *w, struct log *log);
+void writer_start(struct writer *w);
 /** Commits what is queued, then stops the commit threads. No submits may come any more. Main
  * thread. */
 void writer_stop(struct writer *w);

@@ -57,7 +57,7 @@ static void fuzz_storage_open(void)
                              .workers = fuzz.workers,
                              .state = writer_state_ops(fuzz.writer)};
     fuzz_must(log_open(&lo, &fuzz.log));
-    writer_start(fuzz.writer, fuzz.log);
+    writer_start(fuzz.writer);
     struct stream *s;
     fuzz_must(log_create_stream(fuzz.log, "t", 2, &s));
     fuzz_must(log_create_stream(fuzz.log, "events", 1, &s));

@@ -199,7 +199,7 @@ static err_t product_open(struct product *p, struct io *io)
                                       .state = writer_state_ops(p->writer)};
     err_t err = log_open(&log_options, &p->log);
     if (err == OK)
-        writer_start(p->writer, p->log);
+        writer_start(p->writer);
     return err;
 }
 

@@ -138,7 +138,7 @@ err_t world_open(struct world *w)
     };
     err_t err = log_open(&log_options, &w->log);
     if (err == OK)
-        writer_start(w->writer, w->log);
+        writer_start(w->writer);
     else
         free_product(w);
     return err;

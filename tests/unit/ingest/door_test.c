@@ -46,7 +46,7 @@ static void open_storage(struct fixture *f)
                                    .state = writer_state_ops(f->writer)};
     struct stream *events;
     assert_ok(log_open(&lo, &f->log));
-    writer_start(f->writer, f->log);
+    writer_start(f->writer);
     assert_ok(log_create_stream(f->log, "events", 1, &events));
 }
 

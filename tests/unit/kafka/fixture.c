@@ -21,7 +21,7 @@ static void storage_open(struct fixture *f)
                              .workers = f->workers,
                              .state = writer_state_ops(f->writer)};
     assert_ok(log_open(&lo, &f->log));
-    writer_start(f->writer, f->log);
+    writer_start(f->writer);
 }
 
 int fixture_setup(void **state)

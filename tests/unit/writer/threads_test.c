@@ -185,7 +185,7 @@ static void producers_and_followers_agree(void **state)
     assert_ok(log_create_stream(w.log, "events", 2, &s));
     w.shards[0] = stream_shard(s, 0);
     w.shards[1] = stream_shard(s, 1);
-    writer_start(w.writer, w.log);
+    writer_start(w.writer);
     run_threads(&w);
     writer_stop(w.writer);
     worker_pool_free(workers);

@@ -39,7 +39,7 @@ static void fixture_open(struct fixture *f)
                              .workers = f->workers,
                              .state = writer_state_ops(f->writer)};
     assert_ok(log_open(&lo, &f->log));
-    writer_start(f->writer, f->log);
+    writer_start(f->writer);
     f->stream = log_find_stream(f->log, "events", 6);
     if (f->stream == NULL)
         assert_ok(log_create_stream(f->log, "events", 1, &f->stream));
