@@ -1,12 +1,6 @@
 /*
- * log/roll.c: from one segment to the next: limits, preparation, the switch, sealing in the
- * background.
- *
- * Overwriting blocks that were written before needs no metadata at each sync, so a busy shard's
- * next segment is prepared as a file of zeros ("next.prepared", synced) and renamed into place. A
- * shard's first segments are small and plain; a plain one is left early, as soon as a prepared one
- * is ready. Whoever cannot be prepared in time or for lack of
- * space is appended to plainly.
+ * log/roll.c: from one segment to the next: limits, the switch, sealing and checkpoints in the
+ * background. log/prepare.c makes the file that a busy shard moves to.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,14 +10,6 @@
 #include "base/logger.h"
 #include "base/metrics.h"
 #include "log/shard.h"
-
-#define PREPARE_CHUNK_BYTES MIB(1)
-#define PREPARE_SYNC_BYTES MIB(8) /* so that no sync of the hot path waits behind much more */
-#define PREPARE_FREE_FACTOR 4     /* prepare only with this many segments of free space */
-#define PREPARE_PAUSE_SEGMENTS 16 /* after one that came to nothing */
-#define PREPARE_BUSY_NS INT64_C(30000000000)      /* half a segment so quickly: worth preparing */
-#define PREPARE_PLAIN_BYTES MIB(1)                /* … and so much of a plain segment … */
-#define PREPARE_BUSY_PLAIN_NS INT64_C(1000000000) /* … within this time */
 
 uint64_t shard_limit_for(const struct shard *sh, size_t ordinal)
 {
@@ -67,121 +53,6 @@ struct segment *shard_segment_at(struct shard *sh, size_t i)
     struct segment *s = i < sh->segment_count ? segment_ref(sh->segments[i]) : NULL;
     lock_release(&sh->segments_lock);
     return s;
-}
-
-static char *prepared_path(const struct shard *sh)
-{
-    return xasprintf("%s/next.prepared", sh->dir);
-}
-
-/** Writes the file of zeros, or gives up with ERR_AGAIN once it is plain that the device has no
- * room beside the appends: it must be done in the time in which the other half of the active
- * segment fills. */
-static err_t write_zeros(struct shard *sh, const char *path)
-{
-    struct clock *clock = sh->log->options.clock;
-    CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
-    CLEANUP(xfree_ptr) char *zeros = xcalloc(1, PREPARE_CHUNK_BYTES);
-    TRY(io_open(sh->log->options.io, path, IO_WRITE | IO_CREATE | IO_TRUNCATE, &file));
-    int64_t started = clock_mono_ns(clock);
-    uint64_t bytes = sh->prepare_bytes;
-    for (uint64_t at = 0; at < bytes;) {
-        size_t step = (size_t)MIN((uint64_t)PREPARE_CHUNK_BYTES, bytes - at);
-        TRY(io_file_pwrite(file, zeros, step, at));
-        at += step;
-        if (at % PREPARE_SYNC_BYTES != 0)
-            continue;
-        TRY(io_file_sync(file));
-        int64_t whole_ns = (clock_mono_ns(clock) - started) / (int64_t)(at / PREPARE_CHUNK_BYTES) *
-                           (int64_t)(bytes / PREPARE_CHUNK_BYTES);
-        if (whole_ns > sh->prepare_budget_ns)
-            return err_fail(ERR_AGAIN, "the device is busy with appends");
-    }
-    return io_file_sync(file);
-}
-
-static void prepare_run(struct worker_job *job)
-{
-    struct shard *sh = CONTAINER_OF(job, struct shard, prepare_job);
-    CLEANUP(xfree_ptr) char *path = prepared_path(sh);
-    uint64_t free_bytes = 0;
-    err_t err = io_free_bytes(sh->log->options.io, sh->dir, &free_bytes);
-    if (err == OK && free_bytes / PREPARE_FREE_FACTOR >= sh->prepare_bytes)
-        err = write_zeros(sh, path);
-    else if (err == OK)
-        err = err_fail(ERR_NO_SPACE, "too little space for a segment of zeros beside %s", sh->dir);
-    if (err == OK) {
-        metric_inc(M_segments_prepared_total);
-    } else {
-        LOG_DEBUG("segment_not_prepared", F("shard", sh->dir), F("why", err_text(err)),
-                  F("next", "appending plainly"));
-        err_t ignored = io_unlink(sh->log->options.io, path);
-        (void)ignored; /* a leftover is truncated by the next preparation or removed at start */
-        /* While segments grow, the next is larger than the rest of this one: late says little. */
-        if (sh->prepare_grown)
-            atomic_store(&sh->prepare_pause, PREPARE_PAUSE_SEGMENTS);
-    }
-    atomic_store(&sh->prepare, err == OK ? PREPARE_READY : PREPARE_NONE);
-    atomic_fetch_sub(&sh->jobs_pending, 1);
-}
-
-void shard_measure_from(struct shard *sh)
-{
-    sh->prepare_from = sh->active == NULL ? 0 : atomic_load(&sh->active->size);
-    sh->prepare_from_ns = clock_mono_ns(sh->log->options.clock);
-}
-
-bool shard_prefers_prepared(const struct shard *sh)
-{
-    return !sh->active_prepared &&
-           atomic_load_explicit(&sh->prepare, memory_order_acquire) == PREPARE_READY;
-}
-
-/** The appends since shard_measure_from say that the shard is busy. A plain segment is looked at in
- * short stretches, because it is left as soon as a prepared one is ready; a prepared one once, half
- * full. */
-static bool worth_preparing(struct shard *sh, int64_t age_ns)
-{
-    if (!sh->active_prepared && age_ns > PREPARE_BUSY_PLAIN_NS) {
-        shard_measure_from(sh);
-        return false;
-    }
-    sh->prepare_considered = true; /* once for each segment */
-    return age_ns <= PREPARE_BUSY_NS && atomic_load(&sh->prepare) == PREPARE_NONE;
-}
-
-static void prepare_start(struct shard *sh)
-{
-    lock_acquire(&sh->segments_lock);
-    size_t ordinal = sh->segment_count;
-    lock_release(&sh->segments_lock);
-    sh->prepare_bytes = shard_limit_for(sh, ordinal);
-    sh->prepare_grown = sh->prepare_bytes == sh->segment_limit;
-    atomic_store(&sh->prepare, PREPARE_RUNNING);
-    atomic_fetch_add(&sh->jobs_pending, 1);
-    sh->prepare_job.run = prepare_run;
-    worker_submit(sh->log->options.workers, &sh->prepare_job);
-}
-
-void shard_maybe_prepare(struct shard *sh)
-{
-    uint64_t size = atomic_load_explicit(&sh->active->size, memory_order_relaxed);
-    uint64_t stretch = sh->segment_limit / 2;
-    if (!sh->active_prepared)
-        stretch = MIN(stretch, (uint64_t)PREPARE_PLAIN_BYTES);
-    if (sh->prepare_considered || size < sh->prepare_from + stretch || size >= sh->segment_limit)
-        return;
-    int64_t age_ns = clock_mono_ns(sh->log->options.clock) - sh->prepare_from_ns;
-    if (!worth_preparing(sh, age_ns))
-        return;
-    if (atomic_load(&sh->prepare_pause) > 0) {
-        atomic_fetch_sub(&sh->prepare_pause, 1);
-        return;
-    }
-    double appended = (double)(size - sh->prepare_from);
-    sh->prepare_budget_ns =
-        (int64_t)((double)age_ns * (double)(sh->segment_limit - size) / appended);
-    prepare_start(sh);
 }
 
 #define CHECKPOINT_FACTOR 4
@@ -258,7 +129,7 @@ static err_t place_file(struct shard *sh, const char *path, bool prepared,
 {
     struct io *io = sh->log->options.io;
     if (prepared) {
-        CLEANUP(xfree_ptr) char *from = prepared_path(sh);
+        CLEANUP(xfree_ptr) char *from = shard_prepared_path(sh);
         atomic_store(&sh->prepare, PREPARE_NONE);
         TRY(io_rename(io, from, path));
         return io_open(io, path, IO_WRITE, ret_file);

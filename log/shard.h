@@ -18,7 +18,7 @@ struct recovery_point {
     int64_t next_offset; /* offset of what would stand at `position` */
 };
 
-enum prepare_state { PREPARE_NONE, PREPARE_RUNNING, PREPARE_READY };
+enum prepare_state { PREPARE_NONE, PREPARE_RUNNING, PREPARE_WAITING, PREPARE_READY };
 
 struct shard {
     struct log *log;
@@ -51,14 +51,18 @@ struct shard {
     bool point_written, point_synced;
     int64_t point_written_ns, point_synced_ns;
 
-    /* Preparation of the next segment. */
-    atomic_int prepare;        /* enum prepare_state */
+    /* Preparation of the next segment: log/prepare.c. */
+    atomic_int prepare;        /* enum prepare_state; WAITING and READY hand over what follows */
     bool active_prepared;      /* the active one was; appending thread */
     bool prepare_considered;   /* for this active segment; appending thread */
     uint64_t prepare_from;     /* size that the measured stretch of appends began at … */
     int64_t prepare_from_ns;   /* … and when; appending thread */
     atomic_uint prepare_pause; /* segments to pass over */
     uint64_t prepare_bytes;
+    uint64_t prepare_at;       /* bytes of it that are written; the worker's while RUNNING */
+    int64_t prepare_took_ns;   /* for that; the worker's while RUNNING */
+    int64_t prepare_base;      /* the active segment when it began … */
+    uint64_t prepare_start;    /* … and that one's size */
     bool prepare_grown;        /* it is as large as the active one's limit: segments grow no more */
     int64_t prepare_budget_ns; /* time in which the rest of the active segment fills */
     struct worker_job prepare_job;
@@ -153,17 +157,21 @@ void shard_seal_in_background(struct shard *sh, struct segment *s);
  * thread.
  */
 void shard_maybe_checkpoint(struct shard *sh);
-/** Starts preparing the next segment where that is worth it. Appending thread. */
-void shard_maybe_prepare(struct shard *sh);
-/** Starts measuring how busy the shard is from here on. */
-void shard_measure_from(struct shard *sh);
-/** Whether a plainly appended segment should be left early, because a prepared one is ready. */
-bool shard_prefers_prepared(const struct shard *sh);
 uint64_t shard_limit_for(const struct shard *sh, size_t ordinal);
 /** Appends to the list of segments (takes a reference). */
 void shard_push_segment(struct shard *sh, struct segment *s);
 struct segment *shard_segment_for(struct shard *sh, int64_t offset); /* a reference, or NULL */
 struct segment *shard_segment_at(struct shard *sh, size_t i);        /* a reference, or NULL */
 void shard_set_status(struct shard *sh, enum shard_status status, const char *text);
+
+/* log/prepare.c */
+/** Starts preparing the next segment where that is worth it, and keeps it in step with the appends.
+ * Appending thread. */
+void shard_maybe_prepare(struct shard *sh);
+/** Starts measuring how busy the shard is from here on. */
+void shard_measure_from(struct shard *sh);
+/** Whether a plainly appended segment should be left early, because a prepared one is ready. */
+bool shard_prefers_prepared(const struct shard *sh);
+char *shard_prepared_path(const struct shard *sh); /* owned by the caller */
 
 #endif

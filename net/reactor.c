@@ -39,14 +39,24 @@ static bool has_messages(struct reactor *r)
     return atomic_load_explicit(&r->inbox, memory_order_relaxed) != NULL;
 }
 
+static void run_hooks(struct reactor *r)
+{
+    for (struct reactor_turn_hook *hook = r->hooks; hook != NULL; hook = hook->next)
+        hook->run(hook);
+}
+
 /* Messages first (a commit that completed meanwhile is answered in this turn), then the hooks
- * (batches are sealed and on their way to the disk), then the output. */
+ * (batches are sealed and on their way to the disk, or there already, which is a message again),
+ * then the output, and the hooks for what the later messages let in. */
 static void turn_end(struct reactor *r)
 {
     run_inbox(r);
-    for (struct reactor_turn_hook *hook = r->hooks; hook != NULL; hook = hook->next)
-        hook->run(hook);
+    run_hooks(r);
+    bool more = has_messages(r);
+    run_inbox(r);
     conn_flush_dirty(r);
+    if (more)
+        run_hooks(r);
     r->in_turn = false;
     if (has_messages(r) || r->dirty != NULL)
         uv_async_send(&r->wake);

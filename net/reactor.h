@@ -21,8 +21,8 @@ struct reactor_msg {
 };
 
 /** Called on the reactor's thread at the end of each turn of the loop that handled I/O or messages,
- * before it sleeps: the place to seal open batches. Embedded in the owner; stays registered for the
- * loop's life. */
+ * before it sleeps, and again where messages came meanwhile: the place to seal open batches. May
+ * wait for a quick disk. Embedded in the owner; stays registered for the loop's life. */
 struct reactor_turn_hook {
     struct reactor_turn_hook *next;
     void (*run)(struct reactor_turn_hook *hook);

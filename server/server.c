@@ -29,6 +29,7 @@
 
 #define REACTORS_MAX 8
 #define COMMIT_THREADS 4
+#define COMMIT_HERE_NS 400000 /* a reactor waits itself for syncs that take less */
 #define WORKER_THREADS 2
 #define PRESSURE_MS 50
 #define DRAIN_MS 10000
@@ -68,6 +69,7 @@ static err_t open_log(struct server *s)
     const struct writer_options writer = {
         .clock = clock_real(),
         .commit_threads = COMMIT_THREADS,
+        .commit_here_ns = COMMIT_HERE_NS,
         .max_pending = (unsigned)c->writer_max_pending,
         .max_pending_bytes = (size_t)c->writer_max_pending_bytes,
         .pressure_ms = PRESSURE_MS,
@@ -213,16 +215,19 @@ static err_t open_kafka(struct server *s)
     return advertise(s);
 }
 
-static unsigned core_count(void)
+/** One core is left to the commit threads, the kernel's part of the network and the neighbours:
+ * with as many reactors as cores, groups get smaller and threads wait for each other (64
+ * connections with single events, two cores: two reactors answer 74,000 requests/s, one 89,000). */
+static unsigned reactor_count(void)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : (unsigned)MIN(cores, REACTORS_MAX);
+    return cores <= 2 ? 1 : (unsigned)MIN(cores - 1, REACTORS_MAX);
 }
 
 static err_t open_doors(struct server *s)
 {
     const struct config *c = s->config;
-    TRY(reactor_group_start(core_count(), &s->reactors));
+    TRY(reactor_group_start(reactor_count(), &s->reactors));
     s->ops = (struct ops){
         .config = c,
         .access = s->access,

@@ -132,7 +132,7 @@ static void open_batch_clear(struct open_batch *o)
     o->keys = NULL;
 }
 
-static void open_batch_seal(struct appender *a, struct open_batch *o)
+static void open_batch_seal(struct appender *a, struct open_batch *o, bool alone)
 {
     if (o->requests == NULL) {
         builder_reset(o->builder);
@@ -141,6 +141,7 @@ static void open_batch_seal(struct appender *a, struct open_batch *o)
     struct append_request *requests = o->requests;
     struct flight *f = flight_new(a, o->shard, o->builder, o->keys, requests);
     open_batch_clear(o);
+    f->batch.may_wait = alone;
     a->in_flight++;
     err_t err = writer_submit(a->writer, &f->batch);
     if (err == OK)
@@ -155,8 +156,11 @@ static void open_batch_seal(struct appender *a, struct open_batch *o)
 static void turn_end(struct reactor_turn_hook *hook)
 {
     struct appender *a = CONTAINER_OF(hook, struct appender, hook);
+    unsigned filled = 0;
     for (struct open_batch *o = a->open; o != NULL; o = o->next)
-        open_batch_seal(a, o);
+        filled += o->requests != NULL;
+    for (struct open_batch *o = a->open; o != NULL; o = o->next)
+        open_batch_seal(a, o, filled == 1); /* the turn may wait for one sync, not for many */
 }
 
 static struct open_batch *open_batch_of(struct appender *a, struct shard *sh)
@@ -210,7 +214,7 @@ err_t appender_open(struct appender *a, struct shard *sh, struct builder **ret_b
     TRY(writer_admit(a->writer, sh));
     struct open_batch *o = open_batch_of(a, sh);
     if (builder_bytes(o->builder) >= LIMIT_OPEN_BATCH_BYTES)
-        open_batch_seal(a, o);
+        open_batch_seal(a, o, false);
     *ret_builder = o->builder;
     return OK;
 }

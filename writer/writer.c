@@ -1,9 +1,14 @@
 /*
  * writer/writer.c: queues, commit threads, completion.
  *
- * A shard with waiting batches is in the ready list once (`scheduled`); whoever takes it from there
- * holds it until the group is complete: that is how W2 holds. A second later an idle commit thread
- * syncs the recovery points of the shards that were appended to, then sleeps without a timer.
+ * A shard with waiting batches is `scheduled`: in the ready list, or held by the thread that took
+ * it from there, until its group is complete: that is how W2 holds. A second later an idle commit
+ * thread syncs the recovery points of the shards that were appended to, then sleeps without a
+ * timer.
+ *
+ * A submitter that may wait and finds the shard free commits its batch itself while the device is
+ * quick (options.commit_here_ns): handing over to a commit thread and back takes two wake-ups, on a
+ * busy or halted core as long as the sync, and splits what could be one group.
  */
 #include "writer/writer.h"
 
@@ -19,12 +24,15 @@
 
 #define COMMIT_THREADS_MAX 4
 #define IDLE_SYNC_MS 1000
+#define HERE_BYTES_MAX KIB(64) /* of a batch that its submitter commits */
+#define COMMIT_NS_WEIGHT 8     /* of the past, in the running mean */
 
 struct queue {
     struct shard *shard;
     struct queue *next_all;   /* every queue, for writer_free; guarded by writer.lock */
     struct queue *next_ready; /* guarded by writer.lock */
     struct queue *next_dirty; /* guarded by writer.lock */
+    int64_t commit_ns;        /* running mean of a group; the holder's */
     bool dirty;               /* its recovery point is not synced; guarded by writer.lock */
     struct lock lock;         /* guards what follows */
     struct write_batch *head;
@@ -175,15 +183,29 @@ void writer_pending(struct writer *w, struct shard *sh, unsigned *ret_batches, s
     lock_release(&q->lock);
 }
 
-static void make_ready(struct writer *w, struct queue *q)
+static void make_ready_locked(struct writer *w, struct queue *q)
 {
-    lock_acquire(&w->lock);
     q->next_ready = NULL;
     *w->ready_tail = q;
     w->ready_tail = &q->next_ready;
+}
+
+static void make_ready(struct writer *w, struct queue *q)
+{
+    lock_acquire(&w->lock);
+    make_ready_locked(w, q);
     if (w->idle > 0)
         lock_cond_signal(&w->wake);
     lock_release(&w->lock);
+}
+
+static void commit_once(struct writer *w, struct queue *q, bool wake);
+
+/** For the holder of q. */
+static bool may_commit_here(const struct writer *w, const struct queue *q,
+                            const struct write_batch *b)
+{
+    return b->may_wait && b->len <= HERE_BYTES_MAX && q->commit_ns < w->options.commit_here_ns;
 }
 
 err_t writer_submit(struct writer *w, struct write_batch *b)
@@ -195,7 +217,7 @@ err_t writer_submit(struct writer *w, struct write_batch *b)
     b->queued_ns = clock_mono_ns(w->options.clock);
     lock_acquire(&q->lock);
     err_t err = admit_locked(w, q);
-    bool schedule = false;
+    bool schedule = false, here = false;
     if (err == OK) {
         *q->tail = b;
         q->tail = &b->next;
@@ -203,9 +225,12 @@ err_t writer_submit(struct writer *w, struct write_batch *b)
         q->bytes += b->len;
         schedule = !q->scheduled;
         q->scheduled = true;
+        here = schedule && may_commit_here(w, q, b);
     }
     lock_release(&q->lock);
-    if (schedule)
+    if (here)
+        commit_once(w, q, true);
+    else if (schedule)
         make_ready(w, q);
     return err;
 }
@@ -266,14 +291,18 @@ static void complete(struct write_batch *b, const struct append_batch *a, err_t 
     b->on_done(b);
 }
 
-static void commit_group(struct queue *q, struct write_batch *list, size_t count)
+static void commit_group(const struct writer *w, struct queue *q, struct write_batch *list,
+                         size_t count)
 {
     struct append_batch appends[LIMIT_GROUP_BATCHES];
     size_t i = 0;
     for (struct write_batch *b = list; b != NULL; b = b->next)
         appends[i++] = (struct append_batch){b->data, b->len, b->stamp_append_time, -1};
     ASSERT(i == count);
+    int64_t started_ns = clock_mono_ns(w->options.clock);
     err_t err = shard_append(q->shard, appends, count);
+    int64_t took_ns = clock_mono_ns(w->options.clock) - started_ns;
+    q->commit_ns += (took_ns - q->commit_ns) / COMMIT_NS_WEIGHT;
     const char *text = err == OK ? "" : err_text(err);
     i = 0;
     for (struct write_batch *b = list, *next; b != NULL; b = next) {
@@ -282,37 +311,37 @@ static void commit_group(struct queue *q, struct write_batch *list, size_t count
     }
 }
 
-/** Gives the shard back; true when it has more to do and stays scheduled. */
-static bool release_queue(struct writer *w, struct queue *q, bool appended)
+/** Gives the shard back, or, when it has more to do, to the next commit thread. A caller that is no
+ * commit thread, and so does not look at the ready list next, has one woken for what it leaves. */
+static void release_queue(struct writer *w, struct queue *q, bool appended, bool wake)
 {
     lock_acquire(&q->lock);
     bool more = q->head != NULL;
     q->scheduled = more;
     lock_release(&q->lock);
-    if (appended || more) {
-        lock_acquire(&w->lock);
-        if (appended && !q->dirty) {
-            q->dirty = true;
-            q->next_dirty = w->dirty_head;
-            w->dirty_head = q;
-        }
-        if (more) {
-            q->next_ready = NULL;
-            *w->ready_tail = q;
-            w->ready_tail = &q->next_ready;
-        }
-        lock_release(&w->lock);
+    if (!appended && !more)
+        return;
+    lock_acquire(&w->lock);
+    bool first_dirty = appended && w->dirty_head == NULL;
+    if (appended && !q->dirty) {
+        q->dirty = true;
+        q->next_dirty = w->dirty_head;
+        w->dirty_head = q;
     }
-    return more;
+    if (more)
+        make_ready_locked(w, q);
+    if (wake && (more || first_dirty) && w->idle > 0)
+        lock_cond_signal(&w->wake);
+    lock_release(&w->lock);
 }
 
-static void commit_once(struct writer *w, struct queue *q)
+static void commit_once(struct writer *w, struct queue *q, bool wake)
 {
     struct write_batch *list;
     size_t count = take_group(q, &list);
     if (count > 0)
-        commit_group(q, list, count);
-    release_queue(w, q, count > 0);
+        commit_group(w, q, list, count);
+    release_queue(w, q, count > 0, wake);
 }
 
 /** Syncs the recovery points of shards that have been idle since their last append. */
@@ -333,7 +362,7 @@ static void sync_dirty(struct writer *w)
         if (!mine)
             continue; /* being appended to: that thread syncs it in its time, and notes it anew */
         shard_sync_recovery_point(q->shard);
-        release_queue(w, q, false);
+        release_queue(w, q, false, false);
     }
 }
 
@@ -357,7 +386,7 @@ static void *commit_main(void *arg)
         struct queue *q = take_ready(w);
         if (q != NULL) {
             lock_release(&w->lock);
-            commit_once(w, q);
+            commit_once(w, q, false);
             lock_acquire(&w->lock);
             continue;
         }
@@ -389,7 +418,7 @@ unsigned writer_commit_pending(struct writer *w)
         lock_release(&w->lock);
         if (q == NULL)
             return groups;
-        commit_once(w, q);
+        commit_once(w, q, false);
         groups++;
     }
 }

@@ -26,6 +26,7 @@ struct key_slot;
 struct writer_options {
     struct clock *clock;
     unsigned commit_threads;  /* 1..4; 0: none, the caller runs writer_commit_pending (tests) */
+    int64_t commit_here_ns;   /* see write_batch.may_wait; 0: submitters never commit */
     unsigned max_pending;     /* sealed batches waiting on a shard … */
     size_t max_pending_bytes; /* … or bytes, above which the shard is under pressure */
     unsigned pressure_ms;     /* … once the oldest has waited this long (50) */
@@ -56,6 +57,9 @@ struct write_batch {
     uint32_t len;
     uint32_t record_count;
     bool stamp_append_time;
+    bool may_wait; /* the submitter commits the batch itself, within writer_submit, where the shard
+                      is free, the batch small, and groups take less than commit_here_ns on average
+                    */
     struct key_slot *keys; /* of requests in this batch, linked */
     int64_t queued_ns;
     /* results, set before on_done */
@@ -63,7 +67,8 @@ struct write_batch {
     char err_text[160];
     int64_t base_offset;
     int64_t append_time_ms; /* -1 where not stamped */
-    /** Called once, on a commit thread, after the sync or the failure. Must not block. */
+    /** Called once, on a commit thread or within a writer_submit (of any batch of this shard),
+     * after the sync or the failure. Must not block or submit. */
     void (*on_done)(struct write_batch *b);
 };
 

@@ -31,7 +31,7 @@ static const struct {
     {"statefile_write", true, "a missing checkpoint: the log is replayed instead"},
     {"recovery_point_create", false, "an old or missing point costs a longer scan"},
     {"shard_sync_recovery_point", false, "an old or missing point costs a longer scan"},
-    {"write_zeros", false, "zeros are for speed; a group's own sync covers them"},
+    {"write_stretch", false, "zeros are for speed; a group's own sync covers them"},
     {"place_file", false, "the file is empty; only its entry counts"},
     {"shard_create_files", false, "the file is empty; only its entry counts"},
     {"open_in", true, "the shard's name was safe when its stream was created"},

@@ -46,8 +46,9 @@ static void *produce(void *arg)
     sem_t done;
     sem_init(&done, 0, 0);
     for (unsigned i = 0; i < BATCHES; i++) {
-        struct sent s = {.batch = {.shard = p->world->shards[i % 2], .on_done = sent_done},
-                         .done = &done};
+        struct sent s = {
+            .batch = {.shard = p->world->shards[i % 2], .may_wait = true, .on_done = sent_done},
+            .done = &done};
         for (unsigned k = 0; k < EVENTS; k++) {
             char value[160];
             int n = snprintf(value, sizeof(value), "%u %u %u %0100u", p->id, i, k, i * k);
@@ -160,14 +161,14 @@ static void run_threads(struct world *w)
     }
 }
 
-static void producers_and_followers_agree(void **state)
+static void agree_with(int64_t commit_here_ns)
 {
-    (void)state;
     struct world w = {.dir = "/tmp/spillway-threads-XXXXXX"};
     assert_non_null(mkdtemp(w.dir));
     struct worker_pool *workers = worker_pool_new(2);
     struct writer_options wo = {.clock = clock_real(),
                                 .commit_threads = 2,
+                                .commit_here_ns = commit_here_ns,
                                 .max_pending = 100,
                                 .max_pending_bytes = MIB(16),
                                 .pressure_ms = 60000,
@@ -196,9 +197,23 @@ static void producers_and_followers_agree(void **state)
     assert_int_equal(system(command), 0);
 }
 
+static void producers_and_followers_agree(void **state)
+{
+    (void)state;
+    agree_with(0);
+}
+
+/* Producers that commit their own batches where they find the shard free, among commit threads. */
+static void producers_that_wait_agree(void **state)
+{
+    (void)state;
+    agree_with(INT64_C(1000000000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(producers_that_wait_agree),
         cmocka_unit_test(producers_and_followers_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,11 +21,14 @@ struct fixture {
     struct stream *stream;
     struct shard *shard;
     uint64_t segment_bytes;
+    int64_t commit_here_ns;
+    bool may_wait;
 };
 
 static void fixture_open(struct fixture *f)
 {
     struct writer_options wo = {.clock = &f->clock.base,
+                                .commit_here_ns = f->commit_here_ns,
                                 .max_pending = 100,
                                 .max_pending_bytes = MIB(16),
                                 .pressure_ms = 50,
@@ -110,6 +113,7 @@ static void send_events(struct fixture *f, struct sent *s, unsigned first, unsig
     *s = (struct sent){0};
     s->batch.shard = f->shard;
     s->batch.on_done = sent_done;
+    s->batch.may_wait = f->may_wait;
     s->batch.keys = slot;
     if (slot != NULL)
         slot->last_delta = count - 1; /* what the appender does */
@@ -324,6 +328,31 @@ static void a_full_queue_refuses_and_keeps_nothing(void **state)
     assert_ok(writer_admit(f->writer, f->shard));
 }
 
+/* A lone small batch is durable when writer_submit returns; one that finds others waiting queues.
+ */
+static void a_submitter_that_may_wait_commits_itself(void **state)
+{
+    struct fixture *f = *state;
+    fixture_close(f, false);
+    f->commit_here_ns = INT64_C(1000000000);
+    fixture_open(f);
+    static struct sent sent[3];
+    const struct slice no_key = {NULL, 0};
+    f->may_wait = true;
+    send_events(f, &sent[0], 0, 5, NULL, no_key);
+    assert_int_equal(sent[0].done, 1);
+    assert_int_equal(sent[0].batch.base_offset, 0);
+    assert_int_equal(check_all(f), 5);
+    f->may_wait = false;
+    send_events(f, &sent[1], 5, 1, NULL, no_key);
+    f->may_wait = true;
+    send_events(f, &sent[2], 6, 1, NULL, no_key);
+    assert_int_equal(sent[1].done + sent[2].done, 0);
+    assert_int_equal(writer_commit_pending(f->writer), 1);
+    assert_int_equal(sent[1].done + sent[2].done, 2);
+    assert_int_equal(check_all(f), 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keys_dedupe_now_after_restart_and_after_a_crash, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_full_queue_refuses_and_keeps_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_submitter_that_may_wait_commits_itself, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
