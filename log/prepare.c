@@ -20,8 +20,7 @@
 #include "base/metrics.h"
 #include "log/shard.h"
 
-#define PREPARE_CHUNK_BYTES MIB(1)
-#define PREPARE_STRETCH_BYTES MIB(8) /* so that no sync of the hot path waits behind much more */
+#define PREPARE_STRETCH_BYTES MIB(1) /* a sync of the hot path waits behind it */
 #define PREPARE_FREE_FACTOR 4        /* prepare only with this many segments of free space */
 #define PREPARE_PAUSE_SEGMENTS 16    /* after one that came to nothing */
 #define PREPARE_BUSY_NS INT64_C(30000000000)      /* half a segment so quickly: worth preparing */
@@ -53,15 +52,12 @@ static err_t write_stretch(struct shard *sh, const char *path)
     int64_t started = clock_mono_ns(clock);
     unsigned flags = IO_WRITE | (sh->prepare_at == 0 ? IO_CREATE | IO_TRUNCATE : 0);
     CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
-    CLEANUP(xfree_ptr) char *zeros = xcalloc(1, PREPARE_CHUNK_BYTES);
+    size_t step = (size_t)MIN(PREPARE_STRETCH_BYTES, sh->prepare_bytes - sh->prepare_at);
+    CLEANUP(xfree_ptr) char *zeros = xcalloc(1, step);
     TRY(io_open(sh->log->options.io, path, flags, &file));
-    uint64_t end = MIN(sh->prepare_at + PREPARE_STRETCH_BYTES, sh->prepare_bytes);
-    while (sh->prepare_at < end) {
-        size_t step = (size_t)MIN((uint64_t)PREPARE_CHUNK_BYTES, end - sh->prepare_at);
-        TRY(io_file_pwrite(file, zeros, step, sh->prepare_at));
-        sh->prepare_at += step;
-    }
+    TRY(io_file_pwrite(file, zeros, step, sh->prepare_at));
     TRY(io_file_sync(file));
+    sh->prepare_at += step;
     sh->prepare_took_ns += clock_mono_ns(clock) - started;
     double whole_ns =
         (double)sh->prepare_took_ns * (double)sh->prepare_bytes / (double)sh->prepare_at;

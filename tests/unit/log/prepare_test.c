@@ -77,10 +77,15 @@ static void a_busy_shard_leaves_its_plain_segment_for_a_prepared_one(void **stat
     for (int i = 0; i < STEPS_TO_BUSY; i++)
         append(f, 1000);
     assert_int_equal(shard_segment_count(f->shard), 1);
-    assert_int_equal(worker_pool_run(f->workers), 1); /* zeroes the next segment */
-    append(f, 1000);
-    assert_int_equal(shard_segment_count(f->shard), 2);
-    assert_int_equal(shard_high_watermark(f->shard), STEPS_TO_BUSY + 1);
+    unsigned stretches = 0;
+    while (shard_segment_count(f->shard) == 1) {
+        unsigned ran = worker_pool_run(f->workers); /* zeroes a stretch of the next segment */
+        assert_in_range(ran, 0, 1);
+        stretches += ran;
+        append(f, 1000);
+    }
+    assert_int_equal(stretches, 4); /* of 1 MiB, as the appends went on … */
+    assert_in_range(shard_high_watermark(f->shard), STEPS_TO_BUSY + 5, 15); /* … of 16 that fit */
 }
 
 static void a_prepared_segment_is_used_up_before_the_next(void **state)
