@@ -1,0 +1,59 @@
+/*
+ * cdc/cdc.h: keeps the state of every namespace up to date with its log, and the store with its
+ * deltas.
+ *
+ * One job per namespace, on a worker: reads shard 0 of the namespace's stream from the cursor, parses
+ * changes, applies them (cdc/state.h), keeps them until they are written as one delta per collection
+ * (cdc/delta.h) when a size or an age is reached or on demand. It wakes on appends; idle namespaces
+ * cost nothing but, where settings ask for an age, one timer.
+ *
+ * Threads: cdc_start and cdc_stop: main. All else: any thread but reactors where it says "blocks".
+ */
+#ifndef CDC_CDC_H
+#define CDC_CDC_H
+
+#include "base/clock.h"
+#include "base/worker.h"
+#include "cdc/state.h"
+#include "log/log.h"
+#include "store/store.h"
+
+struct cdc;
+
+struct cdc_options {
+    struct io *io;
+    struct clock *clock;
+    struct log *log;
+    struct store *store;   /* NULL: no deltas */
+    const char *data_dir;
+    unsigned delta_seconds; /* cdc.delta_seconds; 0: only by size and on demand */
+    uint64_t delta_bytes;   /* cdc.delta_bytes */
+};
+
+err_t cdc_start(const struct cdc_options *options, struct cdc **ret_cdc) MUST_USE;
+/** Applies nothing more; deltas that are due are left to the next start. NULL-safe. */
+void cdc_stop(struct cdc *c);
+
+/** Waits until every change acknowledged before the call is in the state (and, with `deltas`, in delta
+ * files of the store), of one namespace or (NULL) all. Blocks. ERR_REQUEST_TIMEOUT, ERR_IO. */
+err_t cdc_flush(struct cdc *c, const char *namespace_name, bool deltas, int timeout_ms) MUST_USE;
+
+struct cdc_lag {
+    char namespace_name[80];
+    int64_t applied_lsn;   /* cursor */
+    int64_t log_lsn;       /* high watermark */
+    int64_t delta_lsn;     /* covered_until */
+    int64_t behind_us;     /* age of the oldest change that is not applied; 0: none */
+    uint64_t dead_letters;
+    char problem[160];     /* why it stands still, or "" */
+};
+/** Up to `cap` namespaces; returns how many there are. Does not block. */
+size_t cdc_lags(struct cdc *c, struct cdc_lag *out, size_t cap);
+
+/** "<data>/state/<ns>.db", malloc'd. The stream of a namespace: "events" or "<ns>.events". */
+char *cdc_state_path(const char *data_dir, const char *namespace_name);
+char *cdc_stream_name(const char *namespace_name);
+/** The namespace of a stream's name, malloc'd, or NULL where it is none. */
+char *cdc_namespace_of(const char *stream);
+
+#endif

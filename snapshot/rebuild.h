@@ -1,0 +1,74 @@
+/*
+ * snapshot/rebuild.h: any collection as of any moment, as a stream of documents in the order of ids.
+ *
+ * state(T) = all applied changes with ts <= T in LSN order; a prefix of the log for an LSN. Sources: the
+ * nearest usable snapshot (or compacted data), the deltas after it, and the part of the log that no
+ * delta holds. A streaming merge by (pk, lsn): memory is bounded by the log's part, not by the
+ * collection.
+ *
+ * Threads: any but reactors; blocks.
+ */
+#ifndef SNAPSHOT_REBUILD_H
+#define SNAPSHOT_REBUILD_H
+
+#include "cdc/cdc.h"
+#include "cdc/delta.h"
+
+enum target_kind { TARGET_LATEST, TARGET_AT, TARGET_LSN, TARGET_BOOKMARK, TARGET_SNAPSHOT };
+
+struct target {
+    enum target_kind kind;
+    int64_t value;   /* AT: microseconds; LSN */
+    char *name;      /* BOOKMARK, SNAPSHOT; owned */
+    bool exclusive;  /* AT: ts < value; LSN, BOOKMARK: without that change */
+};
+
+/** Where a collection is read from: a data directory (log, state, store), with a running server or
+ * not, or a store alone. */
+struct source;
+struct source_options {
+    struct io *io;
+    struct clock *clock;
+    const char *data_dir;  /* NULL: a store alone */
+    const char *store_url; /* NULL: <data>/store */
+    struct log *log;       /* inside the server; NULL: opened read-only where data_dir is given */
+    struct cdc *cdc;       /* inside the server, else NULL */
+};
+err_t source_open(const struct source_options *options, struct source **ret_source) MUST_USE;
+void source_close(struct source *s); /* NULL-safe */
+
+/** What a reconstruction would read: the answer of a dry run. */
+struct rebuild_plan {
+    struct store_file snapshot; /* path NULL: none, from the empty collection */
+    struct store_file *deltas;  /* owned */
+    size_t delta_count;
+    int64_t log_from, log_to;   /* [from, to): the log's part; equal: none */
+    int64_t lsn_to;             /* only changes below this LSN count */
+    int64_t ts_max_us;          /* only changes with ts <= this; INT64_MAX: all */
+};
+/** Resolves the target and chooses the sources. ERR_NOT_FOUND: collection, bookmark, snapshot;
+ * ERR_VALIDATION with the available range: before retention, in the future, beyond the end, after
+ * covered_until (store alone); ERR_CORRUPT names the file or the gap. */
+err_t rebuild_plan(struct source *s, const char *namespace_name, struct slice collection,
+                   const struct target *t, struct rebuild_plan *ret) MUST_USE;
+void rebuild_plan_free(struct rebuild_plan *p);
+
+/** Streams the documents. */
+struct rebuild;
+err_t rebuild_open(struct source *s, const char *namespace_name, struct slice collection,
+                   const struct rebuild_plan *p, struct rebuild **ret) MUST_USE;
+/** Borrowed until the next call. ERR_END; ERR_CORRUPT names the file. */
+err_t rebuild_next(struct rebuild *r, struct state_doc *ret) MUST_USE;
+/** Bytes read and bytes to read, for progress. */
+void rebuild_progress(const struct rebuild *r, uint64_t *ret_done, uint64_t *ret_total);
+void rebuild_close(struct rebuild *r); /* NULL-safe */
+
+/** Every change of one document, or (doc_id NULL) of the collection, with lsn in [from, to), in LSN
+ * order, from deltas and log. fn returns false to stop. ERR_NOT_FOUND as above; ERR_OFFSET_OUT_OF_RANGE
+ * when `from` lies before the oldest change kept (*ret_oldest). */
+err_t changes_each(struct source *s, const char *namespace_name, struct slice collection,
+                   const struct slice *doc_id, int64_t from, int64_t to,
+                   bool (*fn)(void *arg, const struct change *c), void *arg,
+                   int64_t *ret_oldest) MUST_USE;
+
+#endif

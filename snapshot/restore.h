@@ -1,0 +1,63 @@
+/*
+ * snapshot/restore.h: what to do with a reconstruction: write it to a file, compare it with the current
+ * state, put it back in place, drill it.
+ *
+ * Threads: any but reactors; blocks.
+ */
+#ifndef SNAPSHOT_RESTORE_H
+#define SNAPSHOT_RESTORE_H
+
+#include "snapshot/rebuild.h"
+
+enum restore_format { RESTORE_NDJSON, RESTORE_PARQUET, RESTORE_SQLITE };
+
+/** Called now and then with bytes done and in all; false cancels (ERR_UNAVAILABLE). */
+struct restore_progress {
+    bool (*fn)(void *arg, uint64_t done, uint64_t total);
+    void *arg;
+};
+
+struct restore_result {
+    uint64_t rows;
+    struct state_hash hash;
+};
+/** Writes to `path` (a temporary name beside it, synced, renamed; ERR_EXISTS when it is there), or NDJSON
+ * to `fd` when path is NULL. */
+err_t restore_to_file(struct source *s, const char *namespace_name, struct slice collection,
+                      const struct rebuild_plan *plan, enum restore_format format, const char *path,
+                      int fd, const struct restore_progress *progress,
+                      struct restore_result *ret) MUST_USE;
+
+/** A compensating change: what turns the current document into the wanted one. */
+struct compensation {
+    enum change_op op;
+    struct slice id, doc; /* borrowed for the call */
+    int64_t expect;       /* LSN of the current version, 0: absent */
+};
+struct restore_filter {
+    char **ids; /* sorted by bytes; NULL: all */
+    size_t id_count;
+    bool only_deletes, only_updates, only_inserts; /* which changes to go back on; none set: all */
+    int64_t undo_from, undo_to; /* undo just these LSNs, both inclusive; -1: no */
+    uint64_t max_changes;       /* ERR_VALIDATION when more would be made; 0: no bound */
+};
+struct restore_counts {
+    uint64_t inserts, updates, deletes; /* compensating changes */
+};
+/** Compares with the current state and calls fn (NULL: only counts) for each change that is needed. */
+err_t restore_diff(struct source *s, const char *namespace_name, struct slice collection,
+                   const struct rebuild_plan *plan, const struct restore_filter *filter,
+                   err_t (*fn)(void *arg, const struct compensation *c), void *arg,
+                   struct restore_counts *ret) MUST_USE;
+
+struct drill_result {
+    bool passed;
+    int64_t lsn, took_us, at_us;
+    char text[256]; /* the file and what is wrong, or "" */
+};
+/** Restores the newest LSN that has a recorded hash to scratch, from files alone, and compares. The
+ * outcome is also written to <ns>/<collection>/drill.json. */
+err_t restore_drill(struct source *s, const char *namespace_name, struct slice collection,
+                    struct drill_result *ret) MUST_USE;
+
+#endif
