@@ -12,7 +12,7 @@
 #include "base/arena.h"
 #include "base/base.h"
 #include "base/err.h"
-#include "log/record.h"
+#include "log/batch.h"
 
 enum change_op { CHANGE_INSERT = 'i', CHANGE_UPDATE = 'u', CHANGE_DELETE = 'd' };
 

@@ -37,7 +37,9 @@ struct store_file {
 
 struct collection_manifest {
     char *namespace_name, *collection; /* owned; the collection may hold any bytes but NUL */
-    int64_t lsn_from; /* where the chain of deltas begins; changes below are only in snapshots and data */
+    /* Where the chain of deltas begins; changes below are only in snapshots and data. A collection's
+     * first delta begins at 0 (nothing was before its first change), so 0 means: all are here. */
+    int64_t lsn_from;
     struct store_file *deltas; /* owned; contiguous, in order */
     size_t delta_count;
     bool has_data;

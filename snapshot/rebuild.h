@@ -31,11 +31,26 @@ struct source_options {
     struct clock *clock;
     const char *data_dir;  /* NULL: a store alone */
     const char *store_url; /* NULL: <data>/store */
-    struct log *log;       /* inside the server; NULL: opened read-only where data_dir is given */
+    struct store *store;   /* inside the server, borrowed; NULL: opened from store_url */
+    bool writable;         /* where the store is opened here: for writing (no server may run) */
+    struct log *log;       /* inside the server; NULL: read without touching it where data_dir is given */
     struct cdc *cdc;       /* inside the server, else NULL */
 };
+/** ERR_NOT_FOUND when neither a log nor a store is there. *ret_source is owned. One thread at a time. */
 err_t source_open(const struct source_options *options, struct source **ret_source) MUST_USE;
 void source_close(struct source *s); /* NULL-safe */
+/** What it was made of: borrowed. The store is NULL where there is none yet, the others as given. */
+struct io *source_io(const struct source *s);
+struct clock *source_clock(const struct source *s);
+struct store *source_store(const struct source *s);
+struct cdc *source_cdc(const struct source *s);
+const char *source_data_dir(const struct source *s);
+/** A reader of the namespace's state as of now; close with state_close. ERR_NOT_FOUND: there is none
+ * (a store alone, or a namespace without changes). */
+err_t source_state(struct source *s, const char *namespace_name, struct state **ret_state) MUST_USE;
+/** The namespace's changes in the log: LSNs [*ret_start, *ret_end). ERR_NOT_FOUND: no such log. */
+err_t source_log_range(struct source *s, const char *namespace_name, int64_t *ret_start,
+                       int64_t *ret_end) MUST_USE;
 
 /** What a reconstruction would read: the answer of a dry run. */
 struct rebuild_plan {

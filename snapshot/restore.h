@@ -38,7 +38,9 @@ struct restore_filter {
     char **ids; /* sorted by bytes; NULL: all */
     size_t id_count;
     bool only_deletes, only_updates, only_inserts; /* which changes to go back on; none set: all */
-    int64_t undo_from, undo_to; /* undo just these LSNs, both inclusive; -1: no */
+    /* Undo just these LSNs, both inclusive; -1: no. Each document goes back to what it was before
+     * undo_from, unless a later change than undo_to has touched it. The plan is then not looked at. */
+    int64_t undo_from, undo_to;
     uint64_t max_changes;       /* ERR_VALIDATION when more would be made; 0: no bound */
 };
 struct restore_counts {
