@@ -7,7 +7,8 @@
  *
  * Owner: the connection's reactor; all calls and callbacks on its thread.
  * Order per exchange: on_request -> on_body* -> on_end -> (any time from on_request on, once)
- * http_respond -> the exchange is freed. When the client goes away before the reply, on_abort is
+ * http_respond -> the exchange is freed. In the place of http_respond: http_respond_start,
+ * http_respond_piece*, http_respond_finish. When the client goes away before that, on_abort is
  * called instead of the callbacks that were still to come; the handler then calls
  * http_exchange_release when nothing of its own points to the exchange any more.
  */
@@ -57,12 +58,18 @@ struct http_handler {
      * the handler keeps no pointer to the exchange, which is freed at once. The other three may be
      * NULL too. */
     void (*on_abort)(struct http_exchange *x);
+    /** After http_respond_start: all that was given has left; more may come. May be NULL. */
+    void (*on_drain)(struct http_exchange *x);
     /** A client that has closed its sending side only may still want the reply to what it sent, and
      * gets it. True (for routes that wait long): the end of its input counts as going away. */
     bool abort_on_eof;
 };
 
-enum http_match { HTTP_MATCH_EXACT, HTTP_MATCH_PREFIX /* path itself, or followed by '/' */ };
+enum http_match {
+    HTTP_MATCH_EXACT,
+    HTTP_MATCH_PREFIX, /* path itself, or followed by '/' */
+    HTTP_MATCH_PARTS,  /* "/state/@/@": a part "@" stands for any part of one byte or more */
+};
 
 /** Which pages of other sites may read the replies of a route. */
 enum http_cors {
@@ -124,6 +131,11 @@ struct slice http_exchange_correlation_id(struct http_exchange *x);
 struct slice http_request_header(const struct http_request *r, const char *name, size_t *ret_count);
 /** The value of a query parameter, percent-decoded into the arena; data == NULL when absent. */
 struct slice http_request_query(const struct http_request *r, struct arena *a, const char *name);
+/** Part `index` (from 0) of the path, between its slashes, percent-decoded into the arena: any
+ * bytes, '/' and NUL included. ERR_INVALID_REQUEST where there is none, or for a '%' without two
+ * hex digits. */
+err_t http_request_path_part(const struct http_request *r, struct arena *a, unsigned index,
+                             struct slice *ret_part) MUST_USE;
 
 /** Adds a reply header; call before http_respond. Name and value are copied. */
 void http_add_header(struct http_exchange *x, const char *name, const char *value);
@@ -134,6 +146,17 @@ void http_respond(struct http_exchange *x, int status, const char *content_type,
 /** A JSON error body {"error":text,"code":CODE[,"details":details_json]} with the row's status. */
 void http_respond_error(struct http_exchange *x, err_t code, const char *text,
                         const char *details_json);
+/** A reply whose length is not known yet: its head, then pieces, then its end. False where no
+ * pieces are wanted (HEAD, or aborted): finish it at once. HTTP/1.1 clients get chunks, others a
+ * reply that ends with the connection. `data` is malloc'd and moved; a sender looks at
+ * http_respond_unsent, or waits for on_drain, to hold memory within bounds. */
+bool http_respond_start(struct http_exchange *x, int status, const char *content_type);
+void http_respond_piece(struct http_exchange *x, char *data, size_t len);
+/** Bytes of it that are still in memory here. */
+size_t http_respond_unsent(const struct http_exchange *x);
+/** Ends it; frees the exchange unless it was aborted. `complete` false: cuts the connection, so
+ * that the client of HTTP/1.1 does not take what it has for the whole. */
+void http_respond_finish(struct http_exchange *x, bool complete);
 /** After on_abort: the handler has let go. */
 void http_exchange_release(struct http_exchange *x);
 

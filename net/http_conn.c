@@ -47,6 +47,25 @@ void http_abort(struct http_exchange *x)
         http_exchange_free(x);
 }
 
+/* Not yet, or not wholly, answered. */
+static bool is_open(const struct http_exchange *x)
+{
+    return !x->responded || x->streaming;
+}
+
+void http_drop_behind(struct http_exchange *x)
+{
+    while (x->next != NULL) {
+        struct http_exchange *behind = x->next;
+        if (is_open(behind)) {
+            http_abort(behind);
+            continue;
+        }
+        dequeue(x->hc, behind);
+        http_exchange_free(behind);
+    }
+}
+
 void http_exchange_release(struct http_exchange *x)
 {
     ASSERT(x->aborted);
@@ -141,8 +160,9 @@ void http_advance(struct http_conn *hc)
         if (!x->written) {
             x->written = true;
             conn_write(hc->c, x->reply.data, x->reply.len);
+            buf_clear(&x->reply);
         }
-        if (!x->request_done)
+        if (!x->request_done || x->streaming)
             break;
         dequeue(hc, x);
         http_exchange_free(x);
@@ -159,7 +179,7 @@ void http_advance(struct http_conn *hc)
 
 static bool waits_long(const struct http_exchange *x)
 {
-    return x->handler != NULL && x->handler->abort_on_eof && !x->responded;
+    return x->handler != NULL && x->handler->abort_on_eof && is_open(x);
 }
 
 /* Complete requests get their replies; one that breaks off in the middle is given up. False: close
@@ -238,6 +258,9 @@ static void on_data(struct conn *c, const char *data, size_t len)
 static void on_drain(struct conn *c)
 {
     struct http_conn *hc = conn_user(c);
+    struct http_exchange *x = hc->head;
+    if (x != NULL && x->streaming && x->handler->on_drain != NULL)
+        x->handler->on_drain(x);
     resume_soon(hc);
     update_deadline(hc, false); /* a client is idle from the time that it has its reply */
 }
@@ -257,7 +280,7 @@ static void on_close(struct conn *c)
     struct http_conn *hc = conn_user(c);
     while (hc->head != NULL) {
         struct http_exchange *x = hc->head;
-        if (!x->responded) {
+        if (is_open(x)) {
             http_abort(x);
             continue;
         }

@@ -57,7 +57,9 @@ struct http_exchange {
     bool expect_continue;
     bool continue_sent;
     bool request_done;
-    bool responded;
+    bool responded; /* at least the head was given */
+    bool streaming; /* http_respond_start was called, http_respond_finish was not */
+    bool chunked;   /* with streaming: HTTP/1.1 */
     bool written;
     bool close; /* the connection ends with this reply */
     bool aborted;
@@ -164,6 +166,8 @@ struct slice http_proxies_client(const struct http_proxies *p, struct slice peer
 
 /* http_conn.c */
 void http_enqueue(struct http_conn *hc, struct http_exchange *x);
+/** Gives up the exchanges behind x, whose reply will end the connection. */
+void http_drop_behind(struct http_exchange *x);
 /** Takes the exchange out of the queue and tells its handler that it will not be finished. */
 void http_abort(struct http_exchange *x);
 /** Writes what can be written, frees what is finished, looks after deadlines. */
@@ -179,6 +183,14 @@ void http_parse_fail(struct http_conn *hc, err_t code, const char *text);
 /** Checks the complete headers and fills x->request. On failure returns the error and *ret_text. */
 err_t http_request_complete(struct http_exchange *x, const char *method, uint8_t http_minor,
                             const char **ret_text);
+
+/* http_respond.c */
+/** Writes the head to the worker's scratch buffer. len HTTP_LEN_UNKNOWN: for a reply in pieces. */
+#define HTTP_LEN_UNKNOWN SIZE_MAX
+struct buf *http_build_head(struct http_exchange *x, int status, const char *content_type,
+                            size_t len);
+/** Sets x->close, and ends the input where the connection ends with this reply. */
+void http_decide_close(struct http_exchange *x);
 
 /* http_cors.c */
 /** The headers of a reply of a route with CORS. */

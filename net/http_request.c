@@ -236,6 +236,44 @@ static int hex_value(char c)
     return -1;
 }
 
+/* RFC 3986 section 2.1. */
+static err_t decode_part(struct arena *a, struct slice text, struct slice *ret_part)
+{
+    char *out = arena_alloc(a, text.len + 1);
+    size_t len = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (c == '%') {
+            int high = text.len - i > 2 ? hex_value(text.data[i + 1]) : -1;
+            int low = high >= 0 ? hex_value(text.data[i + 2]) : -1;
+            if (low < 0)
+                return err_fail(ERR_INVALID_REQUEST,
+                                "the path has a '%%' without two hex digits behind it");
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        out[len++] = c;
+    }
+    out[len] = '\0';
+    *ret_part = (struct slice){out, len};
+    return OK;
+}
+
+err_t http_request_path_part(const struct http_request *r, struct arena *a, unsigned index,
+                             struct slice *ret_part)
+{
+    const char *at = r->path.data;
+    const char *end = at + r->path.len;
+    for (unsigned i = 0; at < end; i++) {
+        const char *part = at + 1; /* behind the slash */
+        const char *slash = memchr(part, '/', (size_t)(end - part));
+        at = slash == NULL ? end : slash;
+        if (i == index)
+            return decode_part(a, (struct slice){part, (size_t)(at - part)}, ret_part);
+    }
+    return err_fail(ERR_INVALID_REQUEST, "the path has no part %u", index + 1);
+}
+
 /* application/x-www-form-urlencoded: '+' is a blank; a '%' without two digits stands for itself. */
 static struct slice percent_decode(struct arena *a, struct slice text)
 {

@@ -80,9 +80,10 @@ static void append_connection(struct buf *head, const struct http_exchange *x)
         APPEND(head, "Connection: keep-alive\r\n");
 }
 
-static void build_head(struct buf *head, struct http_exchange *x, int status,
-                       const char *content_type, size_t len)
+struct buf *http_build_head(struct http_exchange *x, int status, const char *content_type,
+                            size_t len)
 {
+    struct buf *head = &x->worker->head;
     buf_clear(head);
     buf_reserve(head, 512);
     append_status(head, status);
@@ -91,7 +92,10 @@ static void build_head(struct buf *head, struct http_exchange *x, int status,
         buf_append_str(head, content_type);
         APPEND(head, "\r\n");
     }
-    if (status != 204 && status != 304) {
+    if (len == HTTP_LEN_UNKNOWN) {
+        if (x->chunked)
+            APPEND(head, "Transfer-Encoding: chunked\r\n");
+    } else if (status != 204 && status != 304) {
         APPEND(head, "Content-Length: ");
         append_number(head, len);
         APPEND(head, "\r\n");
@@ -106,6 +110,7 @@ static void build_head(struct buf *head, struct http_exchange *x, int status,
         http_cors_append(head, x);
     buf_append_slice(head, buf_slice(&x->extra));
     APPEND(head, "\r\n");
+    return head;
 }
 
 /* A reply given before the whole body has come: can the connection live on? Only if the rest of the
@@ -128,7 +133,7 @@ static bool must_close(const struct http_exchange *x)
            atomic_load_explicit(&hc->server->draining, memory_order_relaxed);
 }
 
-static void decide_close(struct http_exchange *x)
+void http_decide_close(struct http_exchange *x)
 {
     x->close = must_close(x);
     if (!x->close)
@@ -163,12 +168,11 @@ void http_respond(struct http_exchange *x, int status, const char *content_type,
         return;
     ASSERT(!x->responded);
     struct http_conn *hc = x->hc;
-    struct buf *head = &x->worker->head;
     x->responded = true;
-    decide_close(x);
+    http_decide_close(x);
     x->worker->requests++;
     x->worker->bad_requests += status >= 400 && status < 500;
-    build_head(head, x, status, content_type, len);
+    struct buf *head = http_build_head(x, status, content_type, len);
     bool with_body = !x->head_only && status != 204 && status != 304;
     if (hc->head == x) {
         x->written = true;

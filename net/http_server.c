@@ -175,8 +175,28 @@ void http_exchange_free(struct http_exchange *x)
 
 /* ---- routes ---- */
 
+/* Part by part; "@" in the pattern stands for any part that is not empty. */
+static bool parts_match(const char *pattern, struct slice path)
+{
+    size_t at = 0;
+    while (*pattern != '\0' && at < path.len && path.data[at] == '/') {
+        size_t wanted = strcspn(++pattern, "/");
+        const char *part = path.data + ++at;
+        const char *slash = memchr(part, '/', path.len - at);
+        size_t len = slash == NULL ? path.len - at : (size_t)(slash - part);
+        bool any = wanted == 1 && *pattern == '@';
+        if (any ? len == 0 : len != wanted || memcmp(part, pattern, len) != 0)
+            return false;
+        pattern += wanted;
+        at += len;
+    }
+    return *pattern == '\0' && at == path.len;
+}
+
 static bool path_matches(const struct http_row *row, struct slice path)
 {
+    if (row->route->match == HTTP_MATCH_PARTS)
+        return parts_match(row->route->path, path);
     if (path.len < row->path_len || memcmp(path.data, row->route->path, row->path_len) != 0)
         return false;
     if (path.len == row->path_len)

@@ -67,6 +67,12 @@ const char *conn_peer(const struct conn *c)
     return "127.0.0.1";
 }
 
+void conn_write_owned(struct conn *c, char *data, size_t len)
+{
+    conn_write(c, data, len);
+    free(data);
+}
+
 void conn_write(struct conn *c, const void *data, size_t len)
 {
     if (!c->finishing && !c->closed)

@@ -206,6 +206,80 @@ static void big_end(struct http_exchange *x)
 
 static const struct http_handler big = {.on_end = big_end};
 
+/* ---- /stream: a reply in pieces ---- */
+
+#define PIECE_BYTES 100000
+
+struct stream {
+    unsigned left;
+    bool cut;
+};
+
+static void stream_next(struct http_exchange *x)
+{
+    struct stream *st = http_exchange_user(x);
+    if (st->left == 0) {
+        http_respond_finish(x, !st->cut);
+        return;
+    }
+    char *piece = xmalloc(PIECE_BYTES);
+    memset(piece, (int)('a' + st->left % 26), PIECE_BYTES);
+    st->left--;
+    http_respond_piece(x, piece, PIECE_BYTES);
+}
+
+static void stream_end(struct http_exchange *x)
+{
+    const struct http_request *r = http_exchange_request(x);
+    struct arena *a = http_exchange_arena(x);
+    struct stream *st = arena_zalloc(a, sizeof(*st));
+    st->left = (unsigned)strtoul(http_request_query(r, a, "n").data, NULL, 10);
+    st->cut = http_request_query(r, a, "cut").data != NULL;
+    http_exchange_set_user(x, st);
+    if (!http_respond_start(x, 200, "text/plain"))
+        http_respond_finish(x, true);
+}
+
+static void stream_abort(struct http_exchange *x)
+{
+    struct test_server *s = server_of(x);
+    http_exchange_release(x);
+    pthread_mutex_lock(&s->lock);
+    s->aborts++;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static const struct http_handler stream = {
+    .on_end = stream_end, .on_drain = stream_next, .on_abort = stream_abort};
+
+/* ---- /parts ---- */
+
+static void parts_end(struct http_exchange *x)
+{
+    const struct http_request *r = http_exchange_request(x);
+    struct arena *a = http_exchange_arena(x);
+    struct slice first;
+    struct slice second;
+    struct slice none;
+    err_t err = http_request_path_part(r, a, 1, &first);
+    if (err == OK)
+        err = http_request_path_part(r, a, 3, &second);
+    if (err != OK) {
+        http_respond_error(x, err, err_text(err), NULL);
+        return;
+    }
+    assert_int_equal(http_request_path_part(r, a, 4, &none), ERR_INVALID_REQUEST);
+    struct buf b = BUF_INIT;
+    buf_append_slice(&b, first);
+    buf_append_char(&b, '|');
+    buf_append_slice(&b, second);
+    http_respond(x, 200, "text/plain", b.data, b.len);
+    buf_release(&b);
+}
+
+static const struct http_handler parts = {.on_end = parts_end};
+
 static const struct http_route routes[SERVER_ROUTES] = {
     {"POST", "/echo", HTTP_MATCH_EXACT, &echo, NULL, HTTP_CORS_NONE},
     {"GET", "/hold", HTTP_MATCH_EXACT, &hold, NULL, HTTP_CORS_NONE},
@@ -218,6 +292,8 @@ static const struct http_route routes[SERVER_ROUTES] = {
     {"GET, POST", "/public", HTTP_MATCH_PREFIX, &ok, NULL, HTTP_CORS_ANY},
     {"GET", "/private", HTTP_MATCH_PREFIX, &ok, NULL, HTTP_CORS_ORIGIN},
     {"GET", "/big", HTTP_MATCH_EXACT, &big, NULL, HTTP_CORS_NONE},
+    {"GET", "/stream", HTTP_MATCH_EXACT, &stream, NULL, HTTP_CORS_NONE},
+    {"GET", "/parts/@/x/@", HTTP_MATCH_PARTS, &parts, NULL, HTTP_CORS_NONE},
 };
 
 /* ---- start and stop ---- */
