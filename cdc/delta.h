@@ -10,8 +10,11 @@
  *
  * Each manifest is JSON with the key "hash" last: XXH3_128 of the bytes before it. A file entry has
  * its size, the XXH3_128 of all its bytes, and, for reads of a part, where its pages end (tail) and
- * the hash of what follows; pages have CRCs. One job at a time writes a namespace's manifests; they
- * are switched last.
+ * the hash of what follows; pages have CRCs. Manifests are switched last: a file that no manifest names
+ * is an orphan of a crash, or of a merge, and the next cleanup or compaction removes it.
+ *
+ * Threads: any but reactors; blocks. Whoever changes a manifest holds manifest_lock from reading it to
+ * writing it, also while it writes the delta that the manifest will name.
  */
 #ifndef CDC_DELTA_H
 #define CDC_DELTA_H
@@ -47,6 +50,18 @@ struct collection_manifest {
     uint64_t next_delta_number;
 };
 
+/** One holder at a time per namespace of a store, in this process (the data directory's lock keeps others
+ * out). Held over I/O. Take it again only after manifest_unlock. */
+void manifest_lock(const struct store *s, const char *namespace_name);
+void manifest_unlock(const struct store *s, const char *namespace_name);
+/** The same for the long jobs of snapshot/ (snapshots, cleanup, compaction): one at a time per namespace.
+ * Taken before manifest_lock. */
+void store_job_lock(const struct store *s, const char *namespace_name);
+void store_job_unlock(const struct store *s, const char *namespace_name);
+
+/** "<ns>/<collection>" as the store names it, malloc'd. */
+char *collection_dir(const char *namespace_name, struct slice collection);
+
 /** ERR_NOT_FOUND; ERR_CORRUPT (named): a bad hash, a gap in the chain. */
 err_t collection_manifest_read(struct store *s, const char *namespace_name, struct slice collection,
                                struct collection_manifest *ret) MUST_USE;
@@ -79,7 +94,20 @@ err_t store_file_from_json(const struct json_t *json, struct store_file *ret) MU
  * *ret (path, sizes, hashes, rows, ts range); the caller sets lsn range and state and adds it to the
  * manifest. */
 err_t delta_write(struct store *s, const char *dir, uint64_t number, int64_t now_us,
-                  struct change *changes, size_t count, struct store_file *ret) MUST_USE;
+                  const struct change *changes, size_t count, struct store_file *ret) MUST_USE;
+
+/** The same as a stream, for changes that come sorted by (pk, lsn) already (ERR_CORRUPT when not), in
+ * bounded memory. Close frees w in any case. */
+struct delta_writer;
+err_t delta_writer_open(struct store *s, const char *dir, uint64_t number, int64_t now_us,
+                        struct delta_writer **ret) MUST_USE;
+err_t delta_writer_add(struct delta_writer *w, const struct change *c) MUST_USE;
+err_t delta_writer_close(struct delta_writer *w, struct store_file *ret) MUST_USE;
+void delta_writer_discard(struct delta_writer *w); /* NULL-safe */
+/** Frees what a store_file owns; it can be used again. */
+void store_file_release(struct store_file *f);
+/** A deep copy. */
+struct store_file store_file_copy(const struct store_file *f);
 
 /** Reads a delta in (pk, lsn) order; with `pk`, only that document's changes (pruned). `dir` is the
  * collection's directory. Checks the file's size and hash first (with pk: the tail's). ERR_CORRUPT
@@ -100,10 +128,10 @@ err_t docs_writer_add(struct docs_writer *w, const struct state_doc *doc) MUST_U
 /** Finishes, commits (replace), and fills path (as given), sizes, hashes, rows, state hash and count.
  * Frees w in any case. */
 err_t docs_writer_close(struct docs_writer *w, struct store_file *ret) MUST_USE;
-void docs_writer_discard(struct docs_writer *w);
+void docs_writer_discard(struct docs_writer *w); /* NULL-safe */
 err_t docs_open(struct store *s, const char *dir, const struct store_file *file, const struct slice *id,
                 struct docs_reader **ret) MUST_USE;
 err_t docs_next(struct docs_reader *r, struct state_doc *ret) MUST_USE;
-void docs_close(struct docs_reader *r);
+void docs_close(struct docs_reader *r); /* NULL-safe */
 
 #endif

@@ -7,7 +7,8 @@
  *     <ns>/<collection>/snapshots/<UTC time>-<lsn>.parquet  on demand, kept until deleted
  *     <ns>/<collection>/snapshots/manifest.json             switched last
  *
- * Threads: any but reactors; blocks. One caller at a time per namespace (snapshot_lock).
+ * Threads: any but reactors; blocks. Snapshots, cleanup and compaction of one namespace take turns by
+ * themselves.
  */
 #ifndef SNAPSHOT_SNAPSHOT_H
 #define SNAPSHOT_SNAPSHOT_H
