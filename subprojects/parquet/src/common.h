@@ -1,6 +1,7 @@
 /*
  * common.h: what writer and reader share: how an error is recorded, and the numbers of
- * parquet.thrift (https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift).
+ * parquet.thrift
+ * (https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift).
  */
 #ifndef PARQUET_SRC_COMMON_H
 #define PARQUET_SRC_COMMON_H
