@@ -1,20 +1,7 @@
 /* buf.c: see buf.h. */
 #include "buf.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-int pq_fail(struct pq_error *err, int status, const char *fmt, ...)
-{
-    if (err != NULL) {
-        va_list args;
-        va_start(args, fmt);
-        vsnprintf(err->text, sizeof(err->text), fmt, args);
-        va_end(args);
-    }
-    return status;
-}
 
 bool pq_buf_grow(struct pq_buf *b, size_t extra)
 {

@@ -1,5 +1,5 @@
 /*
- * buf.h: growing runs of bytes, and how an error gets its sentence.
+ * buf.h: growing runs of bytes for the writer, and little-endian and variable-length integers.
  *
  * Memory that is gone is an error here, not the end of the program: an append to a pq_buf that
  * cannot grow marks it `failed` and does nothing more, so that a sequence of appends is checked
@@ -10,17 +10,13 @@
 
 #include <string.h>
 
-#include "parquet.h"
+#include "common.h"
 
 struct pq_buf {
     uint8_t *data; /* owned; NULL while cap == 0 */
     size_t len, cap;
     bool failed;
 };
-
-/** Writes the sentence (err may be NULL) and evaluates to `status`. */
-int pq_fail(struct pq_error *err, int status, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /** Makes room for `extra` more bytes; false (and `failed`) when memory is gone. */
 bool pq_buf_grow(struct pq_buf *b, size_t extra);

@@ -63,6 +63,24 @@ enum format_page {
     FORMAT_DATA_PAGE_V2 = 3,
 };
 
+enum format_order { FORMAT_UNORDERED = 0, FORMAT_ASCENDING = 1, FORMAT_DESCENDING = 2 };
+
+enum format_converted {
+    FORMAT_CONVERTED_UTF8 = 0,
+    FORMAT_CONVERTED_TIMESTAMP_MILLIS = 9,
+    FORMAT_CONVERTED_TIMESTAMP_MICROS = 10,
+    FORMAT_CONVERTED_JSON = 19,
+};
+
+/* Field numbers of the unions LogicalType and TimeUnit. */
+enum format_logical {
+    FORMAT_LOGICAL_STRING = 1,
+    FORMAT_LOGICAL_TIMESTAMP = 8,
+    FORMAT_LOGICAL_JSON = 12,
+    FORMAT_LOGICAL_UUID = 14,
+};
+enum format_time_unit { FORMAT_MILLIS = 1, FORMAT_MICROS = 2, FORMAT_NANOS = 3 };
+
 enum format_repetition { FORMAT_REQUIRED = 0, FORMAT_OPTIONAL = 1, FORMAT_REPEATED = 2 };
 
 #endif

@@ -188,3 +188,8 @@ int pq_decompress(struct pq_codecs *c, enum pq_codec codec, const uint8_t *data,
                  : pq_fail(err, PQ_CORRUPT, "%zu bytes of %s do not decompress to %zu bytes", len,
                            pq_codec_name(codec), out_len);
 }
+
+uint32_t pq_page_crc(const uint8_t *data, size_t len)
+{
+    return (uint32_t)crc32_z(crc32_z(0, NULL, 0), data, len);
+}

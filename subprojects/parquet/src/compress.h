@@ -32,4 +32,8 @@ int pq_compress(struct pq_codecs *c, enum pq_codec codec, int level, const uint8
 int pq_decompress(struct pq_codecs *c, enum pq_codec codec, const uint8_t *data, size_t len,
                   uint8_t *out, size_t out_len, struct pq_error *err);
 
+/** The crc of a PageHeader: CRC-32 (of gzip) of the page's bytes as they lie in the file, without
+ * the header; for a v2 page that includes its levels. */
+uint32_t pq_page_crc(const uint8_t *data, size_t len);
+
 #endif
