@@ -48,3 +48,33 @@ uint64_t hash_stream_value(const struct hash_stream *h)
 {
     return XXH3_64bits_digest((const XXH3_state_t *)(const void *)h);
 }
+
+static XXH3_state_t *state128_of(struct hash128_stream *h)
+{
+    return (XXH3_state_t *)(void *)h;
+}
+
+struct hash128_stream *hash128_stream_new(void)
+{
+    XXH3_state_t *state = XXH3_createState();
+    ASSERT(state != NULL);
+    XXH3_128bits_reset(state);
+    return (struct hash128_stream *)(void *)state;
+}
+
+void hash128_stream_free(struct hash128_stream *h)
+{
+    if (h != NULL)
+        XXH3_freeState(state128_of(h));
+}
+
+void hash128_stream_add(struct hash128_stream *h, const void *data, size_t len)
+{
+    XXH3_128bits_update(state128_of(h), data, len);
+}
+
+struct hash128 hash128_stream_value(const struct hash128_stream *h)
+{
+    XXH128_hash_t v = XXH3_128bits_digest((const XXH3_state_t *)(const void *)h);
+    return (struct hash128){v.low64, v.high64};
+}

@@ -24,4 +24,11 @@ void hash_stream_free(struct hash_stream *h);
 void hash_stream_add(struct hash_stream *h, const void *data, size_t len);
 uint64_t hash_stream_value(const struct hash_stream *h);
 
+/** The same for hash128. */
+struct hash128_stream;
+struct hash128_stream *hash128_stream_new(void);
+void hash128_stream_free(struct hash128_stream *h);
+void hash128_stream_add(struct hash128_stream *h, const void *data, size_t len);
+struct hash128 hash128_stream_value(const struct hash128_stream *h);
+
 #endif
