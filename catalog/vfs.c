@@ -9,7 +9,7 @@
  */
 #include "catalog/vfs.h"
 
-#include <assert.h>
+#include <poll.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,40 +17,19 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "catalog/vfs_priv.h"
 
 #define SECTOR_BYTES 4096
 #define PATH_BYTES_MAX 4096
 #define JULIAN_EPOCH_MS                                                                            \
     INT64_C(210866760000000) /* 1970-01-01 in milliseconds since noon, 4714 BC */
 
-struct vfs {
-    sqlite3_vfs base;
-    struct io *io;
-    char name[48];
-    bool sync_failed;
-    err_t last_error;
-    char last_text[200];
-};
-
-struct vfs_file {
-    sqlite3_file base;
-    struct vfs *vfs;
-    struct io_file *file; /* owned */
-    bool entry_unsynced;  /* created here; its directory was not synced yet */
-};
-
-static struct vfs_file *file_of(sqlite3_file *f)
-{
-    return (struct vfs_file *)(void *)f;
-}
-
 static struct vfs *vfs_of(sqlite3_vfs *v)
 {
     return CONTAINER_OF(v, struct vfs, base);
 }
 
-/** Keeps the sentence for catalog.c and gives SQLite's code. */
-static int failed(struct vfs *v, err_t err, int sqlite_code)
+int vfs_failed(struct vfs *v, err_t err, int sqlite_code)
 {
     v->last_error = err;
     snprintf(v->last_text, sizeof(v->last_text), "%s", err_text(err));
@@ -70,18 +49,19 @@ static err_t sync_parent(struct vfs *v, const char *path)
 
 static int file_close(sqlite3_file *f)
 {
-    io_file_close(file_of(f)->file);
-    file_of(f)->file = NULL;
+    (void)share_unmap(f, 0);
+    io_file_close(vfs_file_of(f)->file);
+    vfs_file_of(f)->file = NULL;
     return SQLITE_OK;
 }
 
 static int file_read(sqlite3_file *f, void *data, int len, sqlite3_int64 offset)
 {
-    struct vfs_file *file = file_of(f);
+    struct vfs_file *file = vfs_file_of(f);
     size_t got;
     err_t err = io_file_pread(file->file, data, (size_t)len, (uint64_t)offset, &got);
     if (err != OK)
-        return failed(file->vfs, err, SQLITE_IOERR_READ);
+        return vfs_failed(file->vfs, err, SQLITE_IOERR_READ);
     if (got == (size_t)len)
         return SQLITE_OK;
     memset((char *)data + got, 0, (size_t)len - got);
@@ -90,25 +70,25 @@ static int file_read(sqlite3_file *f, void *data, int len, sqlite3_int64 offset)
 
 static int file_write(sqlite3_file *f, const void *data, int len, sqlite3_int64 offset)
 {
-    struct vfs_file *file = file_of(f);
+    struct vfs_file *file = vfs_file_of(f);
     if (file->vfs->sync_failed)
         return SQLITE_IOERR_WRITE;
     err_t err = io_file_pwrite(file->file, data, (size_t)len, (uint64_t)offset);
-    return err == OK ? SQLITE_OK : failed(file->vfs, err, SQLITE_IOERR_WRITE);
+    return err == OK ? SQLITE_OK : vfs_failed(file->vfs, err, SQLITE_IOERR_WRITE);
 }
 
 static int file_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
-    struct vfs_file *file = file_of(f);
+    struct vfs_file *file = vfs_file_of(f);
     if (file->vfs->sync_failed)
         return SQLITE_IOERR_TRUNCATE;
     err_t err = io_file_truncate(file->file, (uint64_t)size);
-    return err == OK ? SQLITE_OK : failed(file->vfs, err, SQLITE_IOERR_TRUNCATE);
+    return err == OK ? SQLITE_OK : vfs_failed(file->vfs, err, SQLITE_IOERR_TRUNCATE);
 }
 
 static int file_sync(sqlite3_file *f, int flags UNUSED)
 {
-    struct vfs_file *file = file_of(f);
+    struct vfs_file *file = vfs_file_of(f);
     if (file->vfs->sync_failed)
         return SQLITE_IOERR_FSYNC;
     err_t err = io_file_sync(file->file);
@@ -119,16 +99,16 @@ static int file_sync(sqlite3_file *f, int flags UNUSED)
         return SQLITE_OK;
     }
     file->vfs->sync_failed = true;
-    return failed(file->vfs, err, SQLITE_IOERR_FSYNC);
+    return vfs_failed(file->vfs, err, SQLITE_IOERR_FSYNC);
 }
 
 static int file_size(sqlite3_file *f, sqlite3_int64 *ret_size)
 {
-    struct vfs_file *file = file_of(f);
+    struct vfs_file *file = vfs_file_of(f);
     uint64_t size;
     err_t err = io_file_size(file->file, &size);
     if (err != OK)
-        return failed(file->vfs, err, SQLITE_IOERR_FSTAT);
+        return vfs_failed(file->vfs, err, SQLITE_IOERR_FSTAT);
     *ret_size = (sqlite3_int64)size;
     return SQLITE_OK;
 }
@@ -144,9 +124,12 @@ static int file_check_reserved(sqlite3_file *f UNUSED, int *ret_reserved)
     return SQLITE_OK;
 }
 
-static int file_control(sqlite3_file *f UNUSED, int op UNUSED, void *arg UNUSED)
+static int file_control(sqlite3_file *f, int op, void *arg)
 {
-    return SQLITE_NOTFOUND;
+    if (op != SQLITE_FCNTL_HAS_MOVED || !vfs_file_of(f)->vfs->shared)
+        return SQLITE_NOTFOUND;
+    *(int *)arg = share_has_moved(vfs_file_of(f));
+    return SQLITE_OK;
 }
 
 static int file_sector_size(sqlite3_file *f UNUSED)
@@ -159,20 +142,29 @@ static int file_characteristics(sqlite3_file *f UNUSED)
     return 0; /* nothing is promised: a torn sector may take its neighbours' bytes along */
 }
 
+#define COMMON_METHODS                                                                             \
+    .xClose = file_close, .xRead = file_read, .xWrite = file_write, .xTruncate = file_truncate,    \
+    .xSync = file_sync, .xFileSize = file_size, .xFileControl = file_control,                      \
+    .xSectorSize = file_sector_size, .xDeviceCharacteristics = file_characteristics
+
 static const sqlite3_io_methods file_methods = {
     .iVersion = 1,
-    .xClose = file_close,
-    .xRead = file_read,
-    .xWrite = file_write,
-    .xTruncate = file_truncate,
-    .xSync = file_sync,
-    .xFileSize = file_size,
+    COMMON_METHODS,
     .xLock = file_lock,
     .xUnlock = file_lock,
     .xCheckReservedLock = file_check_reserved,
-    .xFileControl = file_control,
-    .xSectorSize = file_sector_size,
-    .xDeviceCharacteristics = file_characteristics,
+};
+
+static const sqlite3_io_methods shared_methods = {
+    .iVersion = 2,
+    COMMON_METHODS,
+    .xLock = share_lock,
+    .xUnlock = share_unlock,
+    .xCheckReservedLock = share_check_reserved,
+    .xShmMap = share_map,
+    .xShmLock = share_shm_lock,
+    .xShmBarrier = share_barrier,
+    .xShmUnmap = share_unmap,
 };
 
 /* -- the VFS
@@ -181,7 +173,7 @@ static const sqlite3_io_methods file_methods = {
 static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *f, int flags, int *ret_flags)
 {
     struct vfs *v = vfs_of(base);
-    struct vfs_file *file = file_of(f);
+    struct vfs_file *file = vfs_file_of(f);
     *file = (struct vfs_file){.vfs = v};
     if (path == NULL)
         return SQLITE_CANTOPEN; /* a temporary file: they live in memory */
@@ -191,9 +183,9 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *f, int fl
     err_t err =
         io_open(v->io, path, (write ? IO_WRITE : IO_READ) | (create ? IO_CREATE : 0), &file->file);
     if (err != OK)
-        return failed(v, err, SQLITE_CANTOPEN);
+        return vfs_failed(v, err, SQLITE_CANTOPEN);
     file->entry_unsynced = !existed;
-    file->base.pMethods = &file_methods;
+    file->base.pMethods = v->shared ? &shared_methods : &file_methods;
     if (ret_flags != NULL)
         *ret_flags = flags;
     return SQLITE_OK;
@@ -207,7 +199,7 @@ static int vfs_delete(sqlite3_vfs *base, const char *path, int sync_dir UNUSED)
         return SQLITE_IOERR_DELETE_NOENT;
     if (err == OK)
         err = sync_parent(v, path);
-    return err == OK ? SQLITE_OK : failed(v, err, SQLITE_IOERR_DELETE);
+    return err == OK ? SQLITE_OK : vfs_failed(v, err, SQLITE_IOERR_DELETE);
 }
 
 static int vfs_access(sqlite3_vfs *base, const char *path, int flags UNUSED, int *ret_there)
@@ -215,7 +207,7 @@ static int vfs_access(sqlite3_vfs *base, const char *path, int flags UNUSED, int
     struct io_stat st;
     err_t err = io_stat(vfs_of(base)->io, path, &st);
     if (err != OK && err != ERR_NOT_FOUND)
-        return failed(vfs_of(base), err, SQLITE_IOERR_ACCESS);
+        return vfs_failed(vfs_of(base), err, SQLITE_IOERR_ACCESS);
     /* An empty journal is none: a crash may leave one behind. */
     *ret_there = err == OK && !(flags == SQLITE_ACCESS_EXISTS && st.size_bytes == 0);
     return SQLITE_OK;
@@ -235,9 +227,12 @@ static int vfs_randomness(sqlite3_vfs *base UNUSED, int len, char *out)
     return got < 0 ? 0 : (int)got;
 }
 
-static int vfs_sleep(sqlite3_vfs *base UNUSED, int us UNUSED)
+/** Called between tries for a lock, which only shared files have. */
+static int vfs_sleep(sqlite3_vfs *base, int us)
 {
-    return 0; /* called between tries for a lock, which always succeed here */
+    if (vfs_of(base)->shared)
+        (void)poll(NULL, 0, (us + 999) / 1000);
+    return us;
 }
 
 static int vfs_time(sqlite3_vfs *base UNUSED, sqlite3_int64 *ret_ms)
@@ -259,13 +254,14 @@ static int vfs_error(sqlite3_vfs *base UNUSED, int size UNUSED, char *out UNUSED
     return 0;
 }
 
-err_t vfs_new(struct io *io, struct vfs **ret_vfs)
+static err_t make(struct io *io, bool shared, struct vfs **ret_vfs)
 {
     int rc = sqlite3_initialize();
     if (rc != SQLITE_OK)
         return err_fail(ERR_INTERNAL, "SQLite does not start: %s", sqlite3_errstr(rc));
     struct vfs *v = xcalloc(1, sizeof(*v));
     v->io = io;
+    v->shared = shared;
     snprintf(v->name, sizeof(v->name), "spillway-%p", (void *)v);
     v->base = (sqlite3_vfs){
         .iVersion = 2,
@@ -289,6 +285,16 @@ err_t vfs_new(struct io *io, struct vfs **ret_vfs)
     }
     *ret_vfs = v;
     return OK;
+}
+
+err_t vfs_new(struct io *io, struct vfs **ret_vfs)
+{
+    return make(io, false, ret_vfs);
+}
+
+err_t vfs_new_shared(struct io *io, struct vfs **ret_vfs)
+{
+    return make(io, true, ret_vfs);
 }
 
 const char *vfs_name(const struct vfs *v)

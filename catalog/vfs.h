@@ -2,8 +2,10 @@
  * catalog/vfs.h: SQLite's files through base/io.h (https://www.sqlite.org/vfs.html), so that the
  * catalog keeps the same rules as the log, and the simulated disk can crash under it.
  *
- * For one connection at a time in one process: locks do nothing (the server holds data/lock), there
- * is no shared memory and no memory map, and temporary files are refused (temp_store = MEMORY).
+ * vfs_new: for one connection at a time in one process: locks do nothing (the server holds data/lock),
+ * there is no shared memory. vfs_new_shared: for databases in WAL mode with readers beside the writer,
+ * in any process; see vfs_share.c. Neither has a memory map, and temporary files are refused
+ * (temp_store = MEMORY).
  */
 #ifndef CATALOG_VFS_H
 #define CATALOG_VFS_H
@@ -17,6 +19,8 @@ struct vfs;
 /** Registers a VFS over `io` (borrowed) with SQLite. *ret_vfs is owned: free it when no connection
  * uses it any more. Any thread. */
 err_t vfs_new(struct io *io, struct vfs **ret_vfs) MUST_USE;
+/** The same with locks and a wal-index. One of these serves one connection. */
+err_t vfs_new_shared(struct io *io, struct vfs **ret_vfs) MUST_USE;
 /** Its name for sqlite3_open_v2. Borrowed. */
 const char *vfs_name(const struct vfs *v);
 /** NULL-safe. */

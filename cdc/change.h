@@ -3,8 +3,8 @@
  *
  * A change is an event whose type is collection.insert, collection.update or collection.delete with
  * `collection`, `docId`, `doc` (an object; not for a delete), and optionally `prev`, `bookmark`,
- * `expect` (an LSN; 0 = absent) and `restore`. It lies on shard 0 of its namespace's stream; its LSN
- * is its offset there. `ts` is the event's own, in microseconds.
+ * `expect` (an LSN; 0 = absent) and `restore`. It lies on shard 0 of its namespace's stream; its
+ * LSN is its offset there. `ts` is the event's own, in microseconds.
  */
 #ifndef CDC_CHANGE_H
 #define CDC_CHANGE_H
@@ -37,8 +37,9 @@ enum change_verdict {
     CHANGE_MALFORMED, /* a dead letter; *ret_reason says why */
 };
 
-/** `append_us`: when the record was appended (LogAppendTime or arrival), for the rule that a change is
- * at most an hour ahead of its arrival; -1 skips that rule. */
+/** Slices of *ret borrow from rec->value and from `arena`; *ret_reason is static.
+ * `append_us`: when the record was appended (LogAppendTime or arrival), for the rule that a change
+ * is at most an hour ahead of its arrival; -1 skips that rule. */
 enum change_verdict change_parse(const struct record *rec, int64_t append_us, struct arena *arena,
                                  struct change *ret, const char **ret_reason);
 

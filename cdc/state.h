@@ -7,7 +7,7 @@
  *
  * Tables (docs/format.md): collection(id, name, count, hash, last_lsn, max_ts), doc(collection, id,
  * doc, lsn, ts) WITHOUT ROWID, skipped(lsn) for compare-and-set that did not hold, bookmark
- * (collection, bookmark, lsn), dead_letter(lsn, reason), meta(name, value).
+ * (collection, bookmark, lsn), dead_letter(seq, shard, lsn, reason), meta(name, value).
  *
  * Threads: one writer (the namespace's job); readers open their own connection with
  * state_reader_open, from any process, beside it.
@@ -15,6 +15,7 @@
 #ifndef CDC_STATE_H
 #define CDC_STATE_H
 
+#include "base/io.h"
 #include "cdc/change.h"
 
 struct state;
@@ -25,11 +26,12 @@ struct state_collection {
     size_t name_len;
     uint64_t count;
     struct state_hash hash;
-    int64_t last_lsn; /* of the last change, also of one without effect; -1: none */
+    int64_t last_lsn;  /* of the last change, also of one without effect; -1: none */
     int64_t max_ts_us; /* greatest ts of all its changes */
 };
 
-/** Opens or creates. ERR_CORRUPT: damaged or newer; the caller removes it (state_remove) and rebuilds. */
+/** Opens or creates. ERR_CORRUPT: damaged or newer; the caller removes it (state_remove) and
+ * rebuilds. */
 err_t state_open(struct io *io, const char *path, struct state **ret_state) MUST_USE;
 /** A read-only connection to a file that another may be writing: a view as of the first read until
  * state_reader_refresh. ERR_NOT_FOUND. */
@@ -40,20 +42,36 @@ err_t state_remove(struct io *io, const char *path) MUST_USE;
 
 /** The next LSN to apply: everything below is in the state. */
 err_t state_cursor(struct state *s, int64_t *ret_lsn) MUST_USE;
+/** The same of another shard of the stream, which is only looked through for misplaced changes. */
+err_t state_shard_cursor(struct state *s, unsigned shard, int64_t *ret_lsn) MUST_USE;
 
-/** Applies changes in LSN order in one transaction and moves the cursor to `cursor`; sets
- * change.skipped. All or, on an error, none. Folds per document, writes sorted by key. */
+/** Applies changes (lsn rising, from the present cursor on, below `cursor`) in one transaction and
+ * moves the cursor to `cursor`; sets change.skipped. All or, on an error, none. Folds per document,
+ * writes sorted by key. Writer. ERR_IO, ERR_NO_SPACE, ERR_CORRUPT. */
 err_t state_apply(struct state *s, struct change *changes, size_t count, int64_t cursor) MUST_USE;
-/** Notes a dead letter within the next state_apply's transaction. */
-void state_dead_letter(struct state *s, int64_t lsn, const char *reason);
-err_t state_each_dead_letter(struct state *s, bool (*fn)(void *arg, int64_t lsn, const char *reason),
+
+#define STATE_DEAD_LETTERS_KEPT 10000
+/* Noted within the next state_apply's transaction, and forgotten when that fails: */
+/** A change that cannot be applied. The newest STATE_DEAD_LETTERS_KEPT are kept, all are counted.
+ */
+void state_dead_letter(struct state *s, unsigned shard, int64_t lsn, const char *reason);
+void state_set_shard_cursor(struct state *s, unsigned shard, int64_t lsn);
+
+/** In the order in which they were found. fn returns false to stop. */
+err_t state_each_dead_letter(struct state *s,
+                             bool (*fn)(void *arg, unsigned shard, int64_t lsn, const char *reason),
                              void *arg) MUST_USE;
+/** All that were ever found; of these, changes on another shard than 0. */
+err_t state_dead_letter_count(struct state *s, uint64_t *ret_count,
+                              uint64_t *ret_misplaced) MUST_USE;
 /** Whether the change at lsn was skipped. */
 err_t state_was_skipped(struct state *s, int64_t lsn, bool *ret) MUST_USE;
 
 /** ERR_NOT_FOUND. The caller frees ret->name. */
-err_t state_find_collection(struct state *s, struct slice name, struct state_collection *ret) MUST_USE;
-err_t state_each_collection(struct state *s, bool (*fn)(void *arg, const struct state_collection *c),
+err_t state_find_collection(struct state *s, struct slice name,
+                            struct state_collection *ret) MUST_USE;
+err_t state_each_collection(struct state *s,
+                            bool (*fn)(void *arg, const struct state_collection *c),
                             void *arg) MUST_USE;
 
 struct state_doc {
@@ -73,11 +91,12 @@ void state_scan_close(struct state_scan *scan); /* NULL-safe */
 err_t state_bookmark(struct state *s, int64_t collection, struct slice bookmark,
                      int64_t *ret_lsn) MUST_USE;
 
-/** Loads documents from a snapshot or delta merge into an empty state, sorted by id, then sets count,
- * hash, last_lsn, max_ts: how a lost state is rebuilt when the log begins later. One transaction from
- * begin to end. */
+/** Loads documents from a snapshot or delta merge into an empty state, sorted by id, then sets
+ * count, hash, last_lsn, max_ts: how a lost state is rebuilt when the log begins later. One
+ * transaction from begin to end. */
 err_t state_load_begin(struct state *s) MUST_USE;
-err_t state_load_doc(struct state *s, struct slice collection, const struct state_doc *doc) MUST_USE;
+err_t state_load_doc(struct state *s, struct slice collection,
+                     const struct state_doc *doc) MUST_USE;
 err_t state_load_end(struct state *s, const struct state_collection *collections, size_t count,
                      int64_t cursor) MUST_USE;
 
