@@ -1,10 +1,11 @@
 /*
- * snapshot/rebuild.h: any collection as of any moment, as a stream of documents in the order of ids.
+ * snapshot/rebuild.h: any collection as of any moment, as a stream of documents in the order of
+ * ids.
  *
- * state(T) = all applied changes with ts <= T in LSN order; a prefix of the log for an LSN. Sources: the
- * nearest usable snapshot (or compacted data), the deltas after it, and the part of the log that no
- * delta holds. A streaming merge by (pk, lsn): memory is bounded by the log's part, not by the
- * collection.
+ * state(T) = all applied changes with ts <= T in LSN order; a prefix of the log for an LSN.
+ * Sources: the nearest usable snapshot (or compacted data), the deltas after it, and the part of
+ * the log that no delta holds. A streaming merge by (pk, lsn): memory is bounded by the log's part,
+ * not by the collection.
  *
  * Threads: any but reactors; blocks.
  */
@@ -18,9 +19,9 @@ enum target_kind { TARGET_LATEST, TARGET_AT, TARGET_LSN, TARGET_BOOKMARK, TARGET
 
 struct target {
     enum target_kind kind;
-    int64_t value;   /* AT: microseconds; LSN */
-    char *name;      /* BOOKMARK, SNAPSHOT; owned */
-    bool exclusive;  /* AT: ts < value; LSN, BOOKMARK: without that change */
+    int64_t value;  /* AT: microseconds; LSN */
+    char *name;     /* BOOKMARK, SNAPSHOT; owned */
+    bool exclusive; /* AT: ts < value; LSN, BOOKMARK: without that change */
 };
 
 /** Where a collection is read from: a data directory (log, state, store), with a running server or
@@ -33,20 +34,22 @@ struct source_options {
     const char *store_url; /* NULL: <data>/store */
     struct store *store;   /* inside the server, borrowed; NULL: opened from store_url */
     bool writable;         /* where the store is opened here: for writing (no server may run) */
-    struct log *log;       /* inside the server; NULL: read without touching it where data_dir is given */
-    struct cdc *cdc;       /* inside the server, else NULL */
+    struct log *log; /* inside the server; NULL: read without touching it where data_dir is given */
+    struct cdc *cdc; /* inside the server, else NULL */
 };
-/** ERR_NOT_FOUND when neither a log nor a store is there. *ret_source is owned. One thread at a time. */
+/** ERR_NOT_FOUND when neither a log nor a store is there. *ret_source is owned. One thread at a
+ * time. */
 err_t source_open(const struct source_options *options, struct source **ret_source) MUST_USE;
 void source_close(struct source *s); /* NULL-safe */
-/** What it was made of: borrowed. The store is NULL where there is none yet, the others as given. */
+/** What it was made of: borrowed. The store is NULL where there is none yet, the others as given.
+ */
 struct io *source_io(const struct source *s);
 struct clock *source_clock(const struct source *s);
 struct store *source_store(const struct source *s);
 struct cdc *source_cdc(const struct source *s);
 const char *source_data_dir(const struct source *s);
-/** A reader of the namespace's state as of now; close with state_close. ERR_NOT_FOUND: there is none
- * (a store alone, or a namespace without changes). */
+/** A reader of the namespace's state as of now; close with state_close. ERR_NOT_FOUND: there is
+ * none (a store alone, or a namespace without changes). */
 err_t source_state(struct source *s, const char *namespace_name, struct state **ret_state) MUST_USE;
 /** The namespace's changes in the log: LSNs [*ret_start, *ret_end). ERR_NOT_FOUND: no such log. */
 err_t source_log_range(struct source *s, const char *namespace_name, int64_t *ret_start,
@@ -57,9 +60,9 @@ struct rebuild_plan {
     struct store_file snapshot; /* path NULL: none, from the empty collection */
     struct store_file *deltas;  /* owned */
     size_t delta_count;
-    int64_t log_from, log_to;   /* [from, to): the log's part; equal: none */
-    int64_t lsn_to;             /* only changes below this LSN count */
-    int64_t ts_max_us;          /* only changes with ts <= this; INT64_MAX: all */
+    int64_t log_from, log_to; /* [from, to): the log's part; equal: none */
+    int64_t lsn_to;           /* only changes below this LSN count */
+    int64_t ts_max_us;        /* only changes with ts <= this; INT64_MAX: all */
 };
 /** Resolves the target and chooses the sources. ERR_NOT_FOUND: collection, bookmark, snapshot;
  * ERR_VALIDATION with the available range: before retention, in the future, beyond the end, after
@@ -74,13 +77,15 @@ err_t rebuild_open(struct source *s, const char *namespace_name, struct slice co
                    const struct rebuild_plan *p, struct rebuild **ret) MUST_USE;
 /** Borrowed until the next call. ERR_END; ERR_CORRUPT names the file. */
 err_t rebuild_next(struct rebuild *r, struct state_doc *ret) MUST_USE;
+/** The state hash and the count of the documents so far. */
+struct state_hash rebuild_hash(const struct rebuild *r, uint64_t *ret_rows);
 /** Bytes read and bytes to read, for progress. */
 void rebuild_progress(const struct rebuild *r, uint64_t *ret_done, uint64_t *ret_total);
 void rebuild_close(struct rebuild *r); /* NULL-safe */
 
 /** Every change of one document, or (doc_id NULL) of the collection, with lsn in [from, to), in LSN
- * order, from deltas and log. fn returns false to stop. ERR_NOT_FOUND as above; ERR_OFFSET_OUT_OF_RANGE
- * when `from` lies before the oldest change kept (*ret_oldest). */
+ * order, from deltas and log. fn returns false to stop. ERR_NOT_FOUND as above;
+ * ERR_OFFSET_OUT_OF_RANGE when `from` lies before the oldest change kept (*ret_oldest). */
 err_t changes_each(struct source *s, const char *namespace_name, struct slice collection,
                    const struct slice *doc_id, int64_t from, int64_t to,
                    bool (*fn)(void *arg, const struct change *c), void *arg,

@@ -1,6 +1,6 @@
 /*
- * snapshot/restore.h: what to do with a reconstruction: write it to a file, compare it with the current
- * state, put it back in place, drill it.
+ * snapshot/restore.h: what to do with a reconstruction: write it to a file, compare it with the
+ * current state, put it back in place, drill it.
  *
  * Threads: any but reactors; blocks.
  */
@@ -21,8 +21,8 @@ struct restore_result {
     uint64_t rows;
     struct state_hash hash;
 };
-/** Writes to `path` (a temporary name beside it, synced, renamed; ERR_EXISTS when it is there), or NDJSON
- * to `fd` when path is NULL. */
+/** Writes to `path` (a temporary name beside it, synced, renamed; ERR_EXISTS when it is there), or
+ * NDJSON to `fd` when path is NULL. */
 err_t restore_to_file(struct source *s, const char *namespace_name, struct slice collection,
                       const struct rebuild_plan *plan, enum restore_format format, const char *path,
                       int fd, const struct restore_progress *progress,
@@ -37,16 +37,20 @@ struct compensation {
 struct restore_filter {
     char **ids; /* sorted by bytes; NULL: all */
     size_t id_count;
-    bool only_deletes, only_updates, only_inserts; /* which changes to go back on; none set: all */
+    /* Which changes to go back on; none set: all. only_deletes puts back what was deleted since. */
+    bool only_deletes, only_updates, only_inserts;
     /* Undo just these LSNs, both inclusive; -1: no. Each document goes back to what it was before
-     * undo_from, unless a later change than undo_to has touched it. The plan is then not looked at. */
+     * undo_from, unless a later change than undo_to has touched it. The plan is then not looked at.
+     */
     int64_t undo_from, undo_to;
-    uint64_t max_changes;       /* ERR_VALIDATION when more would be made; 0: no bound */
+    uint64_t max_changes; /* ERR_VALIDATION when more would be made; 0: no bound */
 };
 struct restore_counts {
     uint64_t inserts, updates, deletes; /* compensating changes */
 };
-/** Compares with the current state and calls fn (NULL: only counts) for each change that is needed. */
+/** Compares with the current state and calls fn (NULL: only counts) for each change that is needed,
+ * by id. filter NULL: all; otherwise undo_from and undo_to are set. With max_changes it counts
+ * first, so that fn is not called at all when the bound does not hold. */
 err_t restore_diff(struct source *s, const char *namespace_name, struct slice collection,
                    const struct rebuild_plan *plan, const struct restore_filter *filter,
                    err_t (*fn)(void *arg, const struct compensation *c), void *arg,
@@ -57,9 +61,14 @@ struct drill_result {
     int64_t lsn, took_us, at_us;
     char text[256]; /* the file and what is wrong, or "" */
 };
-/** Restores the newest LSN that has a recorded hash to scratch, from files alone, and compares. The
- * outcome is also written to <ns>/<collection>/drill.json. */
+/** Restores the newest LSN that has a recorded hash, from the store's files alone, and compares.
+ * Damage is a drill that did not pass, not an error. The outcome is also written to
+ * <ns>/<collection>/drill.json: the source's store is open for writing. ERR_NOT_FOUND: no such
+ * collection, or nothing in the store yet. */
 err_t restore_drill(struct source *s, const char *namespace_name, struct slice collection,
                     struct drill_result *ret) MUST_USE;
+/** The last drill's outcome. ERR_NOT_FOUND: none yet. */
+err_t restore_drill_last(struct source *s, const char *namespace_name, struct slice collection,
+                         struct drill_result *ret) MUST_USE;
 
 #endif

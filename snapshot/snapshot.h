@@ -1,14 +1,14 @@
 /*
- * snapshot/snapshot.h: snapshots of a collection in the store: made from one read transaction of the
- * state, listed, verified, cleaned up; compaction of deltas; retention.
+ * snapshot/snapshot.h: snapshots of a collection in the store: made from one read transaction of
+ * the state, listed, verified, cleaned up; compaction of deltas; retention.
  *
  *     <ns>/<collection>/snapshots/2026-02-02.parquet        daily
  *     <ns>/<collection>/snapshots/2026-02.parquet           monthly
  *     <ns>/<collection>/snapshots/<UTC time>-<lsn>.parquet  on demand, kept until deleted
  *     <ns>/<collection>/snapshots/manifest.json             switched last
  *
- * Threads: any but reactors; blocks. Snapshots, cleanup and compaction of one namespace take turns by
- * themselves.
+ * Threads: any but reactors; blocks. Snapshots, cleanup and compaction of one namespace take turns
+ * by themselves.
  */
 #ifndef SNAPSHOT_SNAPSHOT_H
 #define SNAPSHOT_SNAPSHOT_H
@@ -31,25 +31,28 @@ err_t snapshot_list_read(struct store *s, const char *namespace_name, struct sli
                          struct snapshot_list *ret) MUST_USE; /* none: empty */
 void snapshot_list_free(struct snapshot_list *l);
 
-/** Makes one of the current state (deltas up to it are flushed first, where a cdc runs). ERR_EXISTS for a
- * second daily or monthly of the same day or month. */
+/** Makes one of the current state (deltas up to it are flushed first, where a cdc runs). ERR_EXISTS
+ * for a second daily or monthly of the same day or month. */
 err_t snapshot_create(struct source *src, const char *namespace_name, struct slice collection,
                       enum snapshot_type type, struct snapshot *ret) MUST_USE;
 void snapshot_free(struct snapshot *s);
-/** Re-reads and re-hashes snapshots (name NULL: all), deltas and data; fn is told each file and OK or what
- * is wrong. Returns the first error. */
+/** Re-reads and re-hashes snapshots (name NULL: all), deltas and data; fn is told each file and OK
+ * or what is wrong. Returns the first error. */
 err_t snapshot_verify(struct store *s, const char *namespace_name, struct slice collection,
-                      const char *name, void (*fn)(void *arg, const char *path, err_t err,
-                      const char *text), void *arg) MUST_USE;
+                      const char *name,
+                      void (*fn)(void *arg, const char *path, err_t err, const char *text),
+                      void *arg) MUST_USE;
 
 struct retention {
     unsigned daily_keep, monthly_keep, window_days;
 };
-/** Removes what no point inside the window needs; fn is told each path first. dry_run removes nothing. */
+/** Removes what no point inside the window needs; fn is told each path first. dry_run removes
+ * nothing. */
 err_t snapshot_cleanup(struct source *src, const char *namespace_name, struct slice collection,
                        const struct retention *r, bool dry_run,
                        void (*fn)(void *arg, const char *path, uint64_t size), void *arg) MUST_USE;
 /** Merges deltas into larger ones (every change stays) and writes data.parquet. */
-err_t snapshot_compact(struct source *src, const char *namespace_name, struct slice collection) MUST_USE;
+err_t snapshot_compact(struct source *src, const char *namespace_name,
+                       struct slice collection) MUST_USE;
 
 #endif

@@ -1,0 +1,116 @@
+/*
+ * snapshot/changes.c: the changes of a collection, or of one document, in LSN order: from the
+ * deltas, which follow each other in LSN order but are sorted by document inside, then from the
+ * log. Memory: one delta's changes of what was asked for.
+ */
+#include "snapshot/change_rows.h"
+#include "snapshot/log_part.h"
+#include "snapshot/plan.h"
+
+struct lister {
+    struct source *source;
+    const char *namespace_name;
+    struct slice collection;
+    const struct slice *doc_id; /* NULL: all */
+    int64_t from, to;
+    bool (*fn)(void *arg, const struct change *c);
+    void *arg;
+    bool stopped;
+};
+
+static bool is_wanted(const struct lister *l, const struct change *c)
+{
+    return c->lsn >= l->from && c->lsn < l->to &&
+           (l->doc_id == NULL || slice_equal(c->doc_id, *l->doc_id));
+}
+
+static err_t collect(struct lister *l, const char *dir, const struct store_file *file,
+                     struct change_rows *rows)
+{
+    struct delta_reader *reader;
+    struct change c;
+    err_t err;
+    TRY(delta_open(source_store(l->source), dir, file, l->doc_id, &reader));
+    while ((err = delta_next(reader, &c)) == OK)
+        if (is_wanted(l, &c))
+            change_rows_add(rows, &c);
+    delta_close(reader);
+    return err == ERR_END ? OK : err;
+}
+
+static err_t list_delta(struct lister *l, const char *dir, const struct store_file *file)
+{
+    CLEANUP(change_rows_release) struct change_rows rows = {.whole = true};
+    struct change c;
+    TRY(collect(l, dir, file, &rows));
+    change_rows_sort_by_lsn(&rows);
+    while (!l->stopped && change_rows_next(&rows, &c) == OK) {
+        c.collection = l->collection;
+        l->stopped = !l->fn(l->arg, &c);
+    }
+    return OK;
+}
+
+static err_t list_deltas(struct lister *l, const struct collection_manifest *m)
+{
+    CLEANUP(xfree_ptr) char *dir = collection_dir(l->namespace_name, l->collection);
+    for (size_t i = 0; i < m->delta_count && !l->stopped; i++) {
+        const struct store_file *d = &m->deltas[i];
+        if (d->rows > 0 && d->lsn_to > l->from && d->lsn_from < l->to)
+            TRY(list_delta(l, dir, d));
+    }
+    return OK;
+}
+
+static err_t list_change(void *arg, const struct change *c)
+{
+    struct lister *l = arg;
+    if (is_wanted(l, c))
+        l->stopped = !l->fn(l->arg, c);
+    return l->stopped ? ERR_END : OK;
+}
+
+static err_t list_log(struct lister *l, const struct extent *e)
+{
+    const struct log_part part = {l->namespace_name, l->collection, e->store_end,
+                                  MAX(e->store_end, l->from), MIN(e->end, l->to)};
+    if (l->stopped || !e->has_log || part.from >= part.to)
+        return OK;
+    if (e->log_start > part.base)
+        return err_fail(ERR_CORRUPT,
+                        "the changes from LSN %lld to %lld are neither in the store nor in the log",
+                        (long long)part.base, (long long)e->log_start - 1);
+    return log_part_each(l->source, &part, list_change, l);
+}
+
+static err_t list_extent(struct lister *l, const struct extent *e, int64_t *ret_oldest)
+{
+    int64_t oldest = e->store_end == 0 && e->has_log ? e->log_start : e->chain_from;
+    TRY(plan_check_collection(l->source, l->namespace_name, l->collection, e, false));
+    if (l->from < oldest) {
+        *ret_oldest = oldest;
+        return err_fail(ERR_OFFSET_OUT_OF_RANGE,
+                        "the changes below LSN %lld are gone; the oldest that is kept is %lld",
+                        (long long)oldest, (long long)oldest);
+    }
+    if (e->has_manifest)
+        TRY(list_deltas(l, &e->manifest));
+    return list_log(l, e);
+}
+
+err_t changes_each(struct source *s, const char *namespace_name, struct slice collection,
+                   const struct slice *doc_id, int64_t from, int64_t to,
+                   bool (*fn)(void *arg, const struct change *c), void *arg, int64_t *ret_oldest)
+{
+    CLEANUP(extent_release) struct extent e = {0};
+    struct lister l = {.source = s,
+                       .namespace_name = namespace_name,
+                       .collection = collection,
+                       .doc_id = doc_id,
+                       .from = from,
+                       .to = to,
+                       .fn = fn,
+                       .arg = arg};
+    TRY(extent_read(s, namespace_name, collection, &e));
+    return list_extent(&l, &e, ret_oldest);
+}

@@ -1,0 +1,371 @@
+/*
+ * snapshot/plan.c: from a target to the files and LSNs to read.
+ *
+ * P1  A base (snapshot, compacted data) serves a goal when everything that it covers counts: its
+ *     lsn_to <= the goal's, its greatest ts <= the goal's.
+ * P2  The changes from the base's lsn_to up to the goal's must all be there: lsn_to >= chain_from,
+ * or the base ends exactly at the goal. The empty collection is a base where the chain begins at 0.
+ * P3  Of several bases the one that ends last is taken.
+ * P4  A delta is read unless all of it lies in the base, behind the goal, or is later than the
+ * goal's time; the log's part begins where the store's files end.
+ */
+#include "snapshot/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/timefmt.h"
+#include "snapshot/log_part.h"
+
+void rebuild_plan_free(struct rebuild_plan *p)
+{
+    store_file_release(&p->snapshot);
+    for (size_t i = 0; i < p->delta_count; i++)
+        store_file_release(&p->deltas[i]);
+    free(p->deltas);
+    *p = (struct rebuild_plan){0};
+}
+
+/* Choosing ------------------------------------------------------------------------------------ */
+
+static bool base_serves(const struct extent *e, const struct plan_goal *goal,
+                        const struct store_file *base)
+{
+    return base->lsn_to <= goal->lsn_to && base->ts_max_us <= goal->ts_max_us &&
+           (base->lsn_to >= e->chain_from || base->lsn_to == goal->lsn_to);
+}
+
+static const struct store_file *best_base(const struct extent *e,
+                                          const struct snapshot_list *snapshots,
+                                          const struct plan_goal *goal)
+{
+    const struct store_file *best = NULL;
+    if (e->has_manifest && e->manifest.has_data && base_serves(e, goal, &e->manifest.data))
+        best = &e->manifest.data;
+    for (size_t i = 0; i < snapshots->count; i++) {
+        const struct store_file *f = &snapshots->items[i].file;
+        if (base_serves(e, goal, f) && (best == NULL || f->lsn_to > best->lsn_to))
+            best = f;
+    }
+    return best;
+}
+
+/** The earliest moment from which on every target can be served; false where there is none. */
+static bool earliest(const struct extent *e, const struct snapshot_list *snapshots,
+                     int64_t *ret_lsn, int64_t *ret_ts)
+{
+    bool found = false;
+    for (size_t i = 0; i <= snapshots->count; i++) {
+        const struct store_file *f = i < snapshots->count ? &snapshots->items[i].file
+                                     : e->has_manifest && e->manifest.has_data ? &e->manifest.data
+                                                                               : NULL;
+        if (f == NULL || f->lsn_to < e->chain_from)
+            continue;
+        if (!found || f->lsn_to < *ret_lsn)
+            *ret_lsn = f->lsn_to;
+        if (!found || f->ts_max_us < *ret_ts)
+            *ret_ts = f->ts_max_us;
+        found = true;
+    }
+    return found;
+}
+
+static err_t before_retention(const struct extent *e, const struct snapshot_list *snapshots,
+                              const struct plan_goal *goal)
+{
+    char from[TIMEFMT_MAX], names[256] = "";
+    int64_t lsn = 0, ts = 0;
+    size_t len = 0;
+    for (size_t i = 0; i < snapshots->count && len + 64 < sizeof(names); i++)
+        len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%.48s", i > 0 ? ", " : "",
+                                snapshots->items[i].name);
+    if (!earliest(e, snapshots, &lsn, &ts))
+        return err_fail(ERR_VALIDATION,
+                        "%s lies before what is kept, and nothing kept reaches back to there; "
+                        "snapshots: %s",
+                        goal->text, len > 0 ? names : "none");
+    timefmt_rfc3339(ts, from);
+    return err_fail(ERR_VALIDATION,
+                    "%s lies before what is kept. Available: times from %s on, LSNs from %lld to "
+                    "%lld%s%s",
+                    goal->text, from, (long long)lsn - 1, (long long)e->end - 1,
+                    len > 0 ? ", snapshots " : "", names);
+}
+
+static void choose_deltas(const struct extent *e, const struct plan_goal *goal, int64_t from,
+                          struct rebuild_plan *plan)
+{
+    plan->deltas = xcalloc(e->manifest.delta_count + 1, sizeof(*plan->deltas));
+    for (size_t i = 0; i < e->manifest.delta_count; i++) {
+        const struct store_file *d = &e->manifest.deltas[i];
+        if (d->lsn_to > from && d->lsn_from < goal->lsn_to && d->rows > 0 &&
+            d->ts_min_us <= goal->ts_max_us)
+            plan->deltas[plan->delta_count++] = store_file_copy(d);
+    }
+}
+
+/** The log must begin where the files end. */
+static err_t choose_log(const struct extent *e, const struct plan_goal *goal, int64_t from,
+                        struct rebuild_plan *plan)
+{
+    plan->log_from = plan->log_to = MAX(e->store_end, from);
+    if (goal->lsn_to <= plan->log_from)
+        return OK;
+    if (!e->has_log || e->log_start > plan->log_from)
+        return err_fail(ERR_CORRUPT,
+                        "the changes from LSN %lld to %lld are neither in the store nor in the log",
+                        (long long)plan->log_from,
+                        (long long)(e->has_log ? e->log_start : goal->lsn_to) - 1);
+    plan->log_to = goal->lsn_to;
+    return OK;
+}
+
+err_t plan_choose(const struct extent *e, const struct snapshot_list *snapshots,
+                  const struct plan_goal *goal, struct rebuild_plan *ret)
+{
+    CLEANUP(rebuild_plan_free)
+    struct rebuild_plan plan = {.lsn_to = goal->lsn_to, .ts_max_us = goal->ts_max_us};
+    const struct store_file *base =
+        goal->snapshot != NULL ? goal->snapshot : best_base(e, snapshots, goal);
+    bool from_empty = base == NULL && goal->lsn_to > 0;
+    bool nothing_kept = e->store_end == 0 && e->has_log && e->log_start > 0;
+    if (from_empty && (e->chain_from > 0 || nothing_kept))
+        return before_retention(e, snapshots, goal);
+    int64_t from = base != NULL ? base->lsn_to : 0;
+    if (base != NULL)
+        plan.snapshot = store_file_copy(base);
+    plan.log_from = plan.log_to = goal->lsn_to;
+    if (from < goal->lsn_to) {
+        if (e->has_manifest)
+            choose_deltas(e, goal, from, &plan);
+        TRY(choose_log(e, goal, from, &plan));
+    }
+    *ret = plan;
+    plan = (struct rebuild_plan){0};
+    return OK;
+}
+
+/* Resolving ----------------------------------------------------------------------------------- */
+
+struct resolver {
+    struct source *source;
+    const char *namespace_name;
+    struct slice collection;
+    const struct target *target;
+    struct extent extent;
+    struct snapshot_list snapshots;
+    char text[128];
+};
+
+static void resolver_release(struct resolver *r)
+{
+    extent_release(&r->extent);
+    snapshot_list_free(&r->snapshots);
+}
+
+static struct log_part log_tail(const char *namespace_name, struct slice collection,
+                                const struct extent *e, int64_t from)
+{
+    int64_t base = MAX(e->store_end, e->log_start);
+    return (struct log_part){.namespace_name = namespace_name,
+                             .collection = collection,
+                             .base = base,
+                             .from = MAX(base, from),
+                             .to = e->end};
+}
+
+static err_t stop_at_first(void *arg, const struct change *c)
+{
+    (void)c;
+    *(bool *)arg = true;
+    return ERR_END;
+}
+
+/** What the state knows of the collection. *ret_cursor: changes below are in it, 0 without a state.
+ * `bookmark` may be NULL; *ret_lsn is then not written, nor where the state has no such bookmark.
+ */
+static err_t look_in_state(struct source *s, const char *namespace_name, struct slice collection,
+                           const char *bookmark, bool *ret_found, int64_t *ret_cursor,
+                           int64_t *ret_lsn)
+{
+    struct state *state;
+    struct state_collection found;
+    *ret_found = false;
+    *ret_cursor = 0;
+    err_t err = source_state(s, namespace_name, &state);
+    if (err == ERR_NOT_FOUND || err == ERR_CORRUPT)
+        return OK;
+    TRY(err);
+    err = state_cursor(state, ret_cursor);
+    if (err == OK)
+        err = state_find_collection(state, collection, &found);
+    if (err == OK) {
+        *ret_found = true;
+        free(found.name);
+        if (bookmark != NULL)
+            err = state_bookmark(state, found.id, slice_of(bookmark), ret_lsn);
+    }
+    state_close(state);
+    return err == ERR_NOT_FOUND ? OK : err;
+}
+
+err_t plan_check_collection(struct source *s, const char *namespace_name, struct slice collection,
+                            const struct extent *e, bool has_snapshots)
+{
+    int64_t cursor = 0;
+    bool found = e->has_manifest || has_snapshots;
+    if (!found)
+        TRY(look_in_state(s, namespace_name, collection, NULL, &found, &cursor, NULL));
+    if (!found && e->has_log) {
+        struct log_part tail = log_tail(namespace_name, collection, e, cursor);
+        TRY(log_part_each_raw(s, &tail, stop_at_first, &found));
+    }
+    if (!found)
+        return err_fail(ERR_NOT_FOUND, "the namespace \"%s\" has no collection \"%.*s\"",
+                        namespace_name, (int)MIN(collection.len, 200), collection.data);
+    return OK;
+}
+
+struct bookmark_search {
+    struct slice name;
+    int64_t lsn; /* -1: none yet */
+};
+
+static err_t match_bookmark(void *arg, const struct change *c)
+{
+    struct bookmark_search *b = arg;
+    if (c->bookmark.data != NULL && slice_equal(c->bookmark, b->name))
+        b->lsn = MAX(b->lsn, c->lsn);
+    return OK;
+}
+
+/** Newest delta first: the first that has it has the greatest LSN. */
+static err_t search_deltas(struct resolver *r, struct bookmark_search *b)
+{
+    CLEANUP(xfree_ptr) char *dir = collection_dir(r->namespace_name, r->collection);
+    const struct collection_manifest *m = &r->extent.manifest;
+    for (size_t i = m->delta_count; i > 0 && b->lsn < 0; i--) {
+        struct delta_reader *reader;
+        struct change c;
+        err_t err;
+        TRY(delta_open(source_store(r->source), dir, &m->deltas[i - 1], NULL, &reader));
+        while ((err = delta_next(reader, &c)) == OK)
+            TRY(match_bookmark(b, &c));
+        delta_close(reader);
+        if (err != ERR_END)
+            return err;
+    }
+    return OK;
+}
+
+static err_t find_bookmark(struct resolver *r, int64_t *ret_lsn)
+{
+    struct bookmark_search b = {.name = slice_of(r->target->name), .lsn = -1};
+    int64_t cursor = 0;
+    bool found;
+    TRY(look_in_state(r->source, r->namespace_name, r->collection, r->target->name, &found, &cursor,
+                      &b.lsn));
+    if (r->extent.has_log) {
+        struct log_part tail = log_tail(r->namespace_name, r->collection, &r->extent, cursor);
+        TRY(log_part_each_raw(r->source, &tail, match_bookmark, &b));
+    }
+    if (b.lsn < 0 && r->extent.has_manifest)
+        TRY(search_deltas(r, &b));
+    if (b.lsn < 0)
+        return err_fail(ERR_NOT_FOUND,
+                        "no change of %s/%.*s that is kept carries the bookmark \"%.100s\"",
+                        r->namespace_name, (int)MIN(r->collection.len, 200), r->collection.data,
+                        r->target->name);
+    *ret_lsn = b.lsn;
+    return OK;
+}
+
+static err_t goal_at_lsn(struct resolver *r, int64_t lsn, struct plan_goal *goal)
+{
+    int64_t last = r->extent.end - (r->target->exclusive ? 0 : 1);
+    if (lsn < 0 || lsn > last)
+        return err_fail(ERR_VALIDATION, "LSN %lld is beyond the end: the last one %s is %lld",
+                        (long long)lsn,
+                        source_data_dir(r->source) != NULL ? "in the log" : "that the store covers",
+                        (long long)r->extent.end - 1);
+    goal->lsn_to = r->target->exclusive ? lsn : lsn + 1;
+    return OK;
+}
+
+static err_t goal_at_time(struct resolver *r, struct plan_goal *goal)
+{
+    int64_t t = r->target->value;
+    char now[TIMEFMT_MAX];
+    int64_t now_us = clock_wall_us(source_clock(r->source));
+    if (t > now_us) {
+        timefmt_rfc3339(now_us, now);
+        return err_fail(ERR_VALIDATION, "%s lies in the future: it is %s", r->text, now);
+    }
+    if (source_data_dir(r->source) == NULL && t > r->extent.covered_until_us) {
+        timefmt_rfc3339(r->extent.covered_until_us, now);
+        return err_fail(ERR_VALIDATION,
+                        "%s lies after %s, up to where the store covers the namespace \"%s\"; the "
+                        "data directory knows more",
+                        r->text, now, r->namespace_name);
+    }
+    goal->ts_max_us = r->target->exclusive && t > INT64_MIN ? t - 1 : t;
+    return OK;
+}
+
+static err_t goal_at_snapshot(struct resolver *r, struct plan_goal *goal)
+{
+    for (size_t i = 0; i < r->snapshots.count; i++) {
+        if (strcmp(r->snapshots.items[i].name, r->target->name) == 0) {
+            goal->snapshot = &r->snapshots.items[i].file;
+            goal->lsn_to = goal->snapshot->lsn_to;
+            return OK;
+        }
+    }
+    return err_fail(
+        ERR_NOT_FOUND, "%s/%.*s has no snapshot \"%.100s\"; `spillway snapshot list` shows them",
+        r->namespace_name, (int)MIN(r->collection.len, 200), r->collection.data, r->target->name);
+}
+
+static err_t resolve(struct resolver *r, struct plan_goal *goal)
+{
+    const struct target *t = r->target;
+    int64_t lsn = 0;
+    *goal = (struct plan_goal){.lsn_to = r->extent.end, .ts_max_us = INT64_MAX, .text = r->text};
+    switch (t->kind) {
+    case TARGET_LATEST:
+        snprintf(r->text, sizeof(r->text), "the latest state");
+        return OK;
+    case TARGET_AT:
+        timefmt_rfc3339(t->value, r->text);
+        return goal_at_time(r, goal);
+    case TARGET_LSN:
+        snprintf(r->text, sizeof(r->text), "LSN %lld", (long long)t->value);
+        return goal_at_lsn(r, t->value, goal);
+    case TARGET_BOOKMARK:
+        snprintf(r->text, sizeof(r->text), "the bookmark \"%.100s\"", t->name);
+        TRY(find_bookmark(r, &lsn));
+        return goal_at_lsn(r, lsn, goal);
+    case TARGET_SNAPSHOT:
+        snprintf(r->text, sizeof(r->text), "the snapshot \"%.100s\"", t->name);
+        return goal_at_snapshot(r, goal);
+    }
+    return err_fail(ERR_USAGE, "an unknown kind of target");
+}
+
+err_t rebuild_plan(struct source *s, const char *namespace_name, struct slice collection,
+                   const struct target *t, struct rebuild_plan *ret)
+{
+    if (t->exclusive && (t->kind == TARGET_LATEST || t->kind == TARGET_SNAPSHOT))
+        return err_fail(ERR_USAGE, "exclusive goes with a time, an LSN or a bookmark");
+    CLEANUP(resolver_release)
+    struct resolver r = {
+        .source = s, .namespace_name = namespace_name, .collection = collection, .target = t};
+    struct plan_goal goal;
+    TRY(extent_read(s, namespace_name, collection, &r.extent));
+    if (source_store(s) != NULL)
+        TRY(snapshot_list_read(source_store(s), namespace_name, collection, &r.snapshots));
+    TRY(plan_check_collection(s, namespace_name, collection, &r.extent, r.snapshots.count > 0));
+    TRY(resolve(&r, &goal));
+    return plan_choose(&r.extent, &r.snapshots, &goal, ret);
+}

@@ -1,0 +1,27 @@
+/*
+ * snapshot/plan.h: the choice of sources as a pure function of what there is. Private to snapshot/.
+ */
+#ifndef SNAPSHOT_PLAN_H
+#define SNAPSHOT_PLAN_H
+
+#include "snapshot/snapshot.h"
+#include "snapshot/source.h"
+
+/** What a target comes down to: changes with lsn < lsn_to and ts <= ts_max_us count. */
+struct plan_goal {
+    int64_t lsn_to, ts_max_us;
+    const struct store_file *snapshot; /* this one and nothing else; borrowed, or NULL */
+    const char *text;                  /* the target as the user wrote it, for messages */
+};
+
+/** Fills *ret from the extent and the snapshots. ERR_VALIDATION with the available range where
+ * nothing kept reaches back that far. */
+err_t plan_choose(const struct extent *e, const struct snapshot_list *snapshots,
+                  const struct plan_goal *goal, struct rebuild_plan *ret) MUST_USE;
+
+/** ERR_NOT_FOUND where neither the store (its manifest, or snapshots) nor the state nor the log has
+ * a collection of this name. */
+err_t plan_check_collection(struct source *s, const char *namespace_name, struct slice collection,
+                            const struct extent *e, bool has_snapshots) MUST_USE;
+
+#endif

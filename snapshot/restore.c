@@ -1,0 +1,126 @@
+/*
+ * snapshot/restore.c: a reconstruction into a file, or as NDJSON to a descriptor.
+ */
+#include "snapshot/restore.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "snapshot/sink.h"
+
+#define PROGRESS_ROWS 4096
+
+typedef err_t (*sink_open_fn)(struct io *io, const char *path, struct sink *ret);
+
+static const sink_open_fn sink_openers[] = {
+    [RESTORE_NDJSON] = sink_ndjson_open,
+    [RESTORE_PARQUET] = sink_parquet_open,
+    [RESTORE_SQLITE] = sink_sqlite_open,
+};
+
+static err_t report(const struct rebuild *r, const struct restore_progress *progress)
+{
+    uint64_t done, total;
+    if (progress == NULL || progress->fn == NULL)
+        return OK;
+    rebuild_progress(r, &done, &total);
+    if (!progress->fn(progress->arg, done, total))
+        return err_fail(ERR_UNAVAILABLE, "the restore was cancelled");
+    return OK;
+}
+
+/** Everything from the stream into the sink. */
+static err_t pour(struct rebuild *r, const struct sink *sink,
+                  const struct restore_progress *progress, struct restore_result *result)
+{
+    struct state_doc doc;
+    uint64_t rows = 0;
+    err_t err;
+    while ((err = rebuild_next(r, &doc)) == OK) {
+        TRY(sink->ops->add(sink->arg, &doc));
+        if (++rows % PROGRESS_ROWS == 0)
+            TRY(report(r, progress));
+    }
+    if (err != ERR_END)
+        return err;
+    result->hash = rebuild_hash(r, &result->rows);
+    return sink->ops->finish(sink->arg);
+}
+
+static char *parent_dir(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return xstrdup(".");
+    return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+}
+
+static err_t check_absent(struct io *io, const char *path)
+{
+    bool found;
+    TRY(io_find(io, path, &found));
+    if (found)
+        return err_fail(ERR_EXISTS, "%s exists already; restores never overwrite", path);
+    return OK;
+}
+
+/** The temporary file under its name, durably. */
+static err_t publish(struct io *io, const char *temp, const char *path)
+{
+    CLEANUP(xfree_ptr) char *dir = parent_dir(path);
+    TRY(check_absent(io, path));
+    TRY(io_rename(io, temp, path));
+    return io_sync_dir(io, dir);
+}
+
+static err_t to_path(struct io *io, struct rebuild *r, enum restore_format format, const char *path,
+                     const struct restore_progress *progress, struct restore_result *result)
+{
+    struct sink sink;
+    CLEANUP(xfree_ptr) char *temp = xasprintf("%s.partial-%ld", path, (long)getpid());
+    err_t err = sink_openers[format](io, temp, &sink);
+    if (err == OK) {
+        err = pour(r, &sink, progress, result);
+        sink.ops->close(sink.arg);
+    }
+    if (err == OK)
+        err = publish(io, temp, path);
+    if (err != OK) {
+        /* The sentence of what failed first is the one to keep. */
+        CLEANUP(xfree_ptr) char *text = xstrdup(err_text(err));
+        err_t removed = io_unlink(io, temp);
+        (void)removed;
+        return err_fail(err, "%s", text);
+    }
+    return OK;
+}
+
+static err_t to_fd(struct rebuild *r, int fd, const struct restore_progress *progress,
+                   struct restore_result *result)
+{
+    struct sink sink;
+    TRY(sink_ndjson_open_fd(fd, &sink));
+    err_t err = pour(r, &sink, progress, result);
+    sink.ops->close(sink.arg);
+    return err;
+}
+
+err_t restore_to_file(struct source *s, const char *namespace_name, struct slice collection,
+                      const struct rebuild_plan *plan, enum restore_format format, const char *path,
+                      int fd, const struct restore_progress *progress, struct restore_result *ret)
+{
+    struct restore_result result = {0};
+    struct rebuild *r;
+    if (path == NULL && format != RESTORE_NDJSON)
+        return err_fail(ERR_USAGE, "only ndjson can be written to standard output");
+    if (path != NULL)
+        TRY(check_absent(source_io(s), path));
+    TRY(rebuild_open(s, namespace_name, collection, plan, &r));
+    err_t err = path != NULL ? to_path(source_io(s), r, format, path, progress, &result)
+                             : to_fd(r, fd, progress, &result);
+    rebuild_close(r);
+    if (err == OK)
+        *ret = result;
+    return err;
+}

@@ -1,0 +1,41 @@
+/*
+ * snapshot/source.h: the insides of a source. Private to snapshot/; snapshot/rebuild.h has what
+ * others may do.
+ */
+#ifndef SNAPSHOT_SOURCE_H
+#define SNAPSHOT_SOURCE_H
+
+#include "log/view.h"
+#include "snapshot/rebuild.h"
+
+/** Where changes are to be read from: what of a namespace lies in the store and in the log. Read in
+ * this order: the namespace's manifest, the collection's manifest, the log; so nothing written in
+ * between is missed. */
+struct extent {
+    bool known;            /* the namespace is in the store or the log */
+    int64_t covered_until; /* 0: the namespace has no manifest */
+    int64_t covered_until_us;
+    bool has_manifest;
+    struct collection_manifest manifest;
+    int64_t chain_from; /* changes below are only in snapshots and data */
+    int64_t store_end;  /* every change of the collection below is in the store */
+    bool has_log;
+    int64_t log_start, log_end;
+    int64_t end; /* the first LSN that is not known */
+};
+err_t extent_read(struct source *s, const char *namespace_name, struct slice collection,
+                  struct extent *ret) MUST_USE;
+void extent_release(struct extent *e);
+
+/** A reader of the batches of a namespace's shard 0 from `from` on. ERR_NOT_FOUND, ERR_CORRUPT. */
+struct batch_reader {
+    struct log_reader live;
+    struct log_view *view; /* borrowed from the source; NULL: live */
+};
+err_t batch_reader_open(struct source *s, const char *namespace_name, int64_t from,
+                        struct batch_reader *ret) MUST_USE;
+err_t batch_reader_next(struct batch_reader *r, const uint8_t **ret_batch,
+                        struct batch_header *ret_header) MUST_USE;
+void batch_reader_close(struct batch_reader *r);
+
+#endif
