@@ -22,6 +22,9 @@
     4 /* hard bound of a shard's queue, times writer.max_pending_bytes */
 #define LIMIT_BUILDING_BYTES MIB(512) /* all unfinished requests together */
 
+/* cdc/ and snapshot/ */
+#define LIMIT_MANIFEST_BYTES MIB(16) /* tens of thousands of files */
+
 /* doors */
 #define LIMIT_BODY_BYTES_MAX MIB(4)
 #define LIMIT_JSON_DEPTH 512
