@@ -1,0 +1,166 @@
+/*
+ * What was asked: who may, the parts of the path, the parameters.
+ */
+#include <string.h>
+
+#include "base/timefmt.h"
+#include "query/op.h"
+
+#define COLLECTION_MAX 256
+#define DOC_ID_MAX 1024
+
+static err_t read_namespace(struct query_op *op, const struct http_request *r,
+                            const struct tenant *tenant)
+{
+    struct slice ns;
+    TRY(http_request_path_part(r, &op->arena, 1, &ns));
+    if (!access_namespace_valid(ns))
+        return err_fail(ERR_INVALID_NAMESPACE,
+                        "Invalid namespace: it has 1 to 64 of a-z, 0-9, '_' and '-'");
+    if (!op->is_admin && !slice_equal(ns, tenant->namespace_name))
+        return err_fail(ERR_FORBIDDEN, "this key is for the namespace \"%.*s\" only",
+                        (int)tenant->namespace_name.len, tenant->namespace_name.data);
+    memcpy(op->namespace_name, ns.data, ns.len + 1);
+    return OK;
+}
+
+static unsigned count_parts(struct slice path)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < path.len; i++)
+        count += path.data[i] == '/';
+    return count;
+}
+
+err_t request_read(struct query_op *op, const struct http_request *r)
+{
+    const struct tenant *tenant;
+    struct slice token = http_request_header(r, "Authorization", NULL);
+    TRY(access_check(op->q->options.access, token, &tenant));
+    op->is_admin = tenant->is_admin || op->q->options.open_to_all;
+    unsigned parts = count_parts(r->path);
+    if (parts == 1) { /* a route without a namespace: the key's own, or "" for all */
+        if (!op->is_admin)
+            memcpy(op->namespace_name, tenant->namespace_name.data, tenant->namespace_name.len + 1);
+        return OK;
+    }
+    TRY(read_namespace(op, r, tenant));
+    if (parts > 2)
+        TRY(http_request_path_part(r, &op->arena, 2, &op->collection));
+    if (op->collection.len > COLLECTION_MAX)
+        return err_fail(ERR_VALIDATION, "the name of a collection has at most %d bytes",
+                        COLLECTION_MAX);
+    if (parts > 3)
+        TRY(http_request_path_part(r, &op->arena, 3, &op->doc_id));
+    if (op->doc_id.len > DOC_ID_MAX)
+        return err_fail(ERR_VALIDATION, "the id of a document has at most %d bytes", DOC_ID_MAX);
+    return OK;
+}
+
+static err_t parse_number(const char *name, struct slice text, int64_t max, int64_t *ret)
+{
+    int64_t n = 0;
+    bool good = text.len > 0;
+    for (size_t i = 0; good && i < text.len; i++) {
+        good = text.data[i] >= '0' && text.data[i] <= '9' && n <= (INT64_MAX - 9) / 10;
+        if (good)
+            n = n * 10 + (text.data[i] - '0');
+    }
+    if (!good || n > max)
+        return err_fail(ERR_VALIDATION,
+                        "\"%s\" must be a whole number from 0 to %lld, not \"%.*s\"", name,
+                        (long long)max, (int)MIN(text.len, 64), text.data);
+    *ret = n;
+    return OK;
+}
+
+err_t request_number(struct query_op *op, const struct http_request *r, const char *name,
+                     int64_t max, int64_t fallback, int64_t *ret)
+{
+    struct slice text = http_request_query(r, &op->arena, name);
+    if (text.data != NULL)
+        return parse_number(name, text, max, ret);
+    *ret = fallback;
+    return OK;
+}
+
+/** Whether the text ends like a zone whose '+' was taken for a blank: " 02:00". */
+static bool blank_before_zone(struct slice text)
+{
+    return text.len > 16 && text.data[text.len - 6] == ' ' && text.data[text.len - 3] == ':';
+}
+
+err_t request_time(struct slice text, int64_t *ret_us)
+{
+    char copy[64];
+    if (text.len < sizeof(copy)) {
+        memcpy(copy, text.data, text.len);
+        if (blank_before_zone(text))
+            copy[text.len - 6] = '+';
+        if (timefmt_parse(copy, text.len, ret_us))
+            return OK;
+    }
+    return err_fail(ERR_VALIDATION,
+                    "\"%.*s\" is no RFC 3339 time with a zone: write 2026-02-02T14:30:00Z or "
+                    "2026-02-02T14:30:00%%2B01:00",
+                    (int)MIN(text.len, 64), text.data);
+}
+
+static err_t read_flag(struct query_op *op, const struct http_request *r, const char *name,
+                       bool *ret)
+{
+    struct slice text = http_request_query(r, &op->arena, name);
+    *ret = text.data != NULL &&
+           (text.len == 0 || slice_equal(text, SLICE("1")) || slice_equal(text, SLICE("true")));
+    if (text.data == NULL || *ret || slice_equal(text, SLICE("0")) ||
+        slice_equal(text, SLICE("false")))
+        return OK;
+    return err_fail(ERR_VALIDATION, "\"%s\" must be true or false, not \"%.*s\"", name,
+                    (int)MIN(text.len, 64), text.data);
+}
+
+static err_t target_value(struct target *t, struct slice text)
+{
+    switch (t->kind) {
+    case TARGET_LATEST:
+        return OK;
+    case TARGET_AT:
+        return request_time(text, &t->value);
+    case TARGET_LSN:
+        return parse_number("lsn", text, INT64_MAX / 2, &t->value);
+    case TARGET_BOOKMARK:
+    case TARGET_SNAPSHOT:
+        if (text.len == 0 || memchr(text.data, '\0', text.len) != NULL)
+            return err_fail(ERR_VALIDATION,
+                            "the name of a bookmark or snapshot is empty or has a NUL");
+        t->name = xstrndup(text.data, text.len);
+        return OK;
+    }
+    return ERR_VALIDATION;
+}
+
+err_t request_target(struct query_op *op, const struct http_request *r)
+{
+    static const struct {
+        const char *name;
+        enum target_kind kind;
+    } names[] = {{"at", TARGET_AT},
+                 {"lsn", TARGET_LSN},
+                 {"bookmark", TARGET_BOOKMARK},
+                 {"snapshot", TARGET_SNAPSHOT}};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct slice text = http_request_query(r, &op->arena, names[i].name);
+        if (text.data == NULL)
+            continue;
+        if (op->has_target)
+            return err_fail(ERR_VALIDATION, "give one of at, lsn, bookmark and snapshot");
+        op->has_target = true;
+        op->target.kind = names[i].kind;
+        TRY(target_value(&op->target, text));
+    }
+    TRY(read_flag(op, r, "exclusive", &op->target.exclusive));
+    bool bare = !op->has_target || op->target.kind == TARGET_SNAPSHOT;
+    if (op->target.exclusive && bare)
+        return err_fail(ERR_VALIDATION, "\"exclusive\" goes with at, lsn or bookmark");
+    return OK;
+}

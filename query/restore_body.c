@@ -1,0 +1,270 @@
+/*
+ * The body of POST /restore:
+ *
+ *     {"at"|"lsn"|"bookmark"|"snapshot"|"latest":…, "exclusive"?, "dryRun"?,
+ *      "ids"?:[…], "only"?:"deletes"|"updates"|"inserts", "undo"?:"LSN..LSN", "maxChanges"?}
+ *
+ * A field that is not known is refused: a mistyped "dryRun" must not restore.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/timefmt.h"
+#include "query/restore.h"
+
+static err_t bad_field(const char *name, const char *what)
+{
+    return err_fail(ERR_VALIDATION, "\"%s\" must be %s", name, what);
+}
+
+static struct slice string_of(const json_t *v)
+{
+    return (struct slice){json_string_value(v), json_string_length(v)};
+}
+
+static err_t set_target(struct restore_ask *ask, enum target_kind kind)
+{
+    if (ask->has_target)
+        return err_fail(ERR_VALIDATION, "give one of at, lsn, bookmark, snapshot and latest");
+    ask->has_target = true;
+    ask->target.kind = kind;
+    return OK;
+}
+
+static err_t read_at(struct restore_ask *ask, const json_t *v)
+{
+    TRY(set_target(ask, TARGET_AT));
+    if (!json_is_string(v))
+        return bad_field("at", "an RFC 3339 time with a zone");
+    return request_time(string_of(v), &ask->target.value);
+}
+
+static err_t read_lsn(struct restore_ask *ask, const json_t *v)
+{
+    TRY(set_target(ask, TARGET_LSN));
+    if (!json_is_integer(v) || json_integer_value(v) < 0)
+        return bad_field("lsn", "a whole number of at least 0");
+    ask->target.value = json_integer_value(v);
+    return OK;
+}
+
+static err_t read_name(struct restore_ask *ask, const json_t *v, enum target_kind kind,
+                       const char *field)
+{
+    TRY(set_target(ask, kind));
+    if (!json_is_string(v) || json_string_length(v) == 0)
+        return bad_field(field, "a string that is not empty");
+    ask->target.name = xstrdup(json_string_value(v));
+    return OK;
+}
+
+static err_t read_bookmark(struct restore_ask *ask, const json_t *v)
+{
+    return read_name(ask, v, TARGET_BOOKMARK, "bookmark");
+}
+
+static err_t read_snapshot(struct restore_ask *ask, const json_t *v)
+{
+    return read_name(ask, v, TARGET_SNAPSHOT, "snapshot");
+}
+
+static err_t read_latest(struct restore_ask *ask, const json_t *v)
+{
+    TRY(set_target(ask, TARGET_LATEST));
+    return json_is_true(v) ? OK : bad_field("latest", "true");
+}
+
+static err_t read_exclusive(struct restore_ask *ask, const json_t *v)
+{
+    ask->target.exclusive = json_is_true(v);
+    return json_is_boolean(v) ? OK : bad_field("exclusive", "true or false");
+}
+
+static err_t read_dry_run(struct restore_ask *ask, const json_t *v)
+{
+    ask->dry_run = json_is_true(v);
+    return json_is_boolean(v) ? OK : bad_field("dryRun", "true or false");
+}
+
+static int compare_strings(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static err_t read_ids(struct restore_ask *ask, const json_t *v)
+{
+    size_t count = json_array_size(v);
+    if (!json_is_array(v) || count == 0)
+        return bad_field("ids", "an array of document ids, at least one");
+    struct restore_filter *f = &ask->filter;
+    f->ids = xcalloc(count, sizeof(*f->ids));
+    for (size_t i = 0; i < count; i++) {
+        const json_t *id = json_array_get(v, i);
+        if (!json_is_string(id) || json_string_length(id) == 0)
+            return bad_field("ids", "an array of document ids: strings that are not empty");
+        f->ids[f->id_count++] = xstrdup(json_string_value(id));
+    }
+    qsort(f->ids, f->id_count, sizeof(*f->ids), compare_strings);
+    return OK;
+}
+
+static err_t read_only(struct restore_ask *ask, const json_t *v)
+{
+    struct slice kind = string_of(v);
+    ask->only = kind;
+    if (json_is_string(v) && slice_equal(kind, SLICE("deletes")))
+        ask->filter.only_deletes = true;
+    else if (json_is_string(v) && slice_equal(kind, SLICE("updates")))
+        ask->filter.only_updates = true;
+    else if (json_is_string(v) && slice_equal(kind, SLICE("inserts")))
+        ask->filter.only_inserts = true;
+    else
+        return bad_field("only", "\"deletes\", \"updates\" or \"inserts\"");
+    return OK;
+}
+
+/** Digits; *at moves behind them. */
+static bool take_lsn(const char **at, int64_t *ret)
+{
+    const char *start = *at;
+    int64_t n = 0;
+    for (; **at >= '0' && **at <= '9' && *at - start < 18; (*at)++)
+        n = n * 10 + (**at - '0');
+    *ret = n;
+    return *at > start;
+}
+
+static err_t read_undo(struct restore_ask *ask, const json_t *v)
+{
+    struct restore_filter *f = &ask->filter;
+    const char *at = json_is_string(v) ? json_string_value(v) : "";
+    ask->has_undo = true;
+    bool good = take_lsn(&at, &f->undo_from) && strncmp(at, "..", 2) == 0;
+    at += good ? 2 : 0;
+    if (!good || !take_lsn(&at, &f->undo_to) || *at != '\0' || f->undo_from > f->undo_to)
+        return bad_field("undo", "\"FIRST..LAST\", two LSNs, both included");
+    return OK;
+}
+
+static err_t read_max_changes(struct restore_ask *ask, const json_t *v)
+{
+    if (!json_is_integer(v) || json_integer_value(v) < 1)
+        return bad_field("maxChanges", "a whole number of at least 1");
+    ask->filter.max_changes = (uint64_t)json_integer_value(v);
+    return OK;
+}
+
+static const struct {
+    const char *name;
+    err_t (*read)(struct restore_ask *ask, const json_t *v);
+} fields[] = {
+    {"at", read_at},
+    {"lsn", read_lsn},
+    {"bookmark", read_bookmark},
+    {"snapshot", read_snapshot},
+    {"latest", read_latest},
+    {"exclusive", read_exclusive},
+    {"dryRun", read_dry_run},
+    {"ids", read_ids},
+    {"only", read_only},
+    {"undo", read_undo},
+    {"maxChanges", read_max_changes},
+};
+
+static err_t read_field(struct restore_ask *ask, const char *name, const json_t *v)
+{
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        if (strcmp(fields[i].name, name) == 0)
+            return fields[i].read(ask, v);
+    return err_fail(ERR_VALIDATION,
+                    "\"%.64s\" is no field of a restore: at, lsn, bookmark, snapshot, latest, "
+                    "exclusive, dryRun, ids, only, undo, maxChanges",
+                    name);
+}
+
+static err_t check_together(const struct restore_ask *ask)
+{
+    enum target_kind kind = ask->target.kind;
+    if (ask->has_target == ask->has_undo)
+        return err_fail(ERR_VALIDATION, ask->has_undo
+                                            ? "\"undo\" needs no target: leave at, lsn, bookmark, "
+                                              "snapshot and latest out"
+                                            : "give a target: at, lsn, bookmark, snapshot, latest, "
+                                              "or undo");
+    if (ask->target.exclusive &&
+        (ask->has_undo || kind == TARGET_SNAPSHOT || kind == TARGET_LATEST))
+        return err_fail(ERR_VALIDATION, "\"exclusive\" goes with at, lsn or bookmark");
+    return OK;
+}
+
+err_t restore_ask_read(struct slice body, struct restore_ask *ret)
+{
+    json_error_t error;
+    struct restore_ask ask = {.filter = {.undo_from = -1, .undo_to = -1}};
+    ask.json =
+        json_loadb(body.data != NULL ? body.data : "", body.len, JSON_REJECT_DUPLICATES, &error);
+    if (ask.json == NULL)
+        return err_fail(ERR_INVALID_JSON, "Invalid JSON at byte %d: %s", error.position,
+                        error.text);
+    err_t err = OK;
+    if (!json_is_object(ask.json))
+        err = err_fail(ERR_VALIDATION,
+                       "the body must be an object like {\"at\":TIME,\"dryRun\":true}");
+    const char *name;
+    json_t *value;
+    json_object_foreach(ask.json, name, value)
+    {
+        if (err == OK)
+            err = read_field(&ask, name, value);
+    }
+    if (err == OK)
+        err = check_together(&ask);
+    if (err != OK)
+        restore_ask_release(&ask);
+    else
+        *ret = ask;
+    return err;
+}
+
+void restore_ask_release(struct restore_ask *ask)
+{
+    for (size_t i = 0; i < ask->filter.id_count; i++)
+        free(ask->filter.ids[i]);
+    free(ask->filter.ids);
+    free(ask->target.name);
+    json_decref(ask->json);
+    *ask = (struct restore_ask){0};
+}
+
+static void describe_target(const struct target *t, struct buf *out)
+{
+    char time[TIMEFMT_MAX];
+    switch (t->kind) {
+    case TARGET_LATEST:
+        buf_append_str(out, "{\"latest\":true");
+        break;
+    case TARGET_AT:
+        timefmt_rfc3339(t->value, time);
+        buf_printf(out, "{\"at\":\"%s\"", time);
+        break;
+    case TARGET_LSN:
+        buf_printf(out, "{\"lsn\":%lld", (long long)t->value);
+        break;
+    case TARGET_BOOKMARK:
+    case TARGET_SNAPSHOT:
+        buf_append_str(out, t->kind == TARGET_BOOKMARK ? "{\"bookmark\":" : "{\"snapshot\":");
+        buf_append_json(out, t->name, strlen(t->name));
+        break;
+    }
+    buf_append_str(out, t->exclusive ? ",\"exclusive\":true}" : "}");
+}
+
+void restore_ask_describe(const struct restore_ask *ask, struct buf *out)
+{
+    if (ask->has_undo)
+        buf_printf(out, "{\"undo\":\"%lld..%lld\"}", (long long)ask->filter.undo_from,
+                   (long long)ask->filter.undo_to);
+    else
+        describe_target(&ask->target, out);
+}

@@ -1,0 +1,141 @@
+/*
+ * Snapshots over HTTP, the list of collections, and flush.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "query/kinds.h"
+#include "query/lines.h"
+#include "snapshot/snapshot.h"
+
+#define FLUSH_TRIES 6
+#define FLUSH_TRY_MS 10000
+
+static const char *const type_names[] = {
+    [SNAPSHOT_MANUAL] = "manual", [SNAPSHOT_DAILY] = "daily", [SNAPSHOT_MONTHLY] = "monthly"};
+
+static void add_string(struct buf *out, const char *name, const char *text)
+{
+    buf_printf(out, ",\"%s\":", name);
+    buf_append_json(out, text, strlen(text));
+}
+
+/** `lsn` is the last that is in it. */
+static void add_snapshot(struct buf *out, const struct snapshot *s)
+{
+    buf_append_str(out, "{\"name\":");
+    buf_append_json(out, s->name, strlen(s->name));
+    add_string(out, "type", type_names[s->type]);
+    buf_printf(out, ",\"lsn\":%lld", (long long)s->file.lsn_to - 1);
+    json_time(out, "ts", s->file.made_us);
+    buf_printf(out, ",\"rowCount\":%llu", (unsigned long long)s->file.rows);
+    add_string(out, "path", s->file.path);
+    add_string(out, "hash", s->file.hash);
+    buf_append_char(out, '}');
+}
+
+static err_t list_snapshots(struct query_op *op)
+{
+    struct snapshot_list list;
+    struct state *state;
+    struct state_collection c;
+    TRY(op_settle(op));
+    TRY(op_state(op, &state));
+    err_t err = op_collection(op, state, &c);
+    state_close(state);
+    TRY(err);
+    free(c.name);
+    TRY(snapshot_list_read(op->q->options.store, op->namespace_name, op->collection, &list));
+    buf_append_str(&op->out, "{\"snapshots\":[");
+    for (size_t i = 0; i < list.count; i++) {
+        if (i > 0)
+            buf_append_char(&op->out, ',');
+        add_snapshot(&op->out, &list.items[i]);
+    }
+    buf_append_str(&op->out, "]}");
+    snapshot_list_free(&list);
+    return OK;
+}
+
+static err_t create_snapshot(struct query_op *op)
+{
+    struct query_job job;
+    struct source *source;
+    struct snapshot snapshot;
+    TRY(op_settle(op));
+    TRY(op_source(op, &source));
+    err_t err = query_job_begin(op->q, &job, op->namespace_name, op->collection);
+    if (err == OK) {
+        err =
+            snapshot_create(source, op->namespace_name, op->collection, SNAPSHOT_MANUAL, &snapshot);
+        query_job_end(op->q, &job);
+    }
+    source_close(source);
+    if (err != OK)
+        return err;
+    add_snapshot(&op->out, &snapshot);
+    snapshot_free(&snapshot);
+    op->status = 201;
+    return OK;
+}
+
+/* Collections --------------------------------------------------------------------------------- */
+
+static bool add_collection(void *arg, const struct state_collection *c)
+{
+    struct query_op *op = arg;
+    char hash[33];
+    state_hash_format(c->hash, hash);
+    if (op->out.data[op->out.len - 1] != '[')
+        buf_append_char(&op->out, ',');
+    buf_append_str(&op->out, "{\"name\":");
+    buf_append_json(&op->out, c->name, c->name_len);
+    buf_printf(&op->out, ",\"count\":%llu,\"lastLsn\":%lld", (unsigned long long)c->count,
+               (long long)c->last_lsn);
+    if (c->last_lsn >= 0)
+        json_time(&op->out, "maxTs", c->max_ts_us);
+    buf_printf(&op->out, ",\"hash\":\"%s\"}", hash);
+    return !op_cancelled(op);
+}
+
+static err_t list_collections(struct query_op *op)
+{
+    struct state *state;
+    TRY(op_settle(op));
+    buf_append_str(&op->out, "{\"collections\":[");
+    const struct query_options *o = &op->q->options;
+    CLEANUP(xfree_ptr) char *path = cdc_state_path(o->data_dir, op->namespace_name);
+    err_t err = state_reader_open(o->io, path, &state);
+    if (err == OK) {
+        err = state_each_collection(state, add_collection, op);
+        state_close(state);
+    }
+    if (err != OK && err != ERR_NOT_FOUND) /* no state: no collection yet */
+        return err;
+    buf_append_str(&op->out, "]}");
+    return OK;
+}
+
+/* Flush --------------------------------------------------------------------------------------- */
+
+static err_t flush(struct query_op *op)
+{
+    const char *ns = op->namespace_name[0] != '\0' ? op->namespace_name : NULL;
+    err_t err = ERR_REQUEST_TIMEOUT;
+    for (int i = 0; i < FLUSH_TRIES && err == ERR_REQUEST_TIMEOUT && !op_cancelled(op); i++)
+        err = cdc_flush(op->q->options.cdc, ns, true, FLUSH_TRY_MS);
+    if (err == ERR_REQUEST_TIMEOUT)
+        return err_fail(ERR_UNAVAILABLE, "not all changes are in the store yet: try again");
+    if (err != OK)
+        return err;
+    buf_append_str(&op->out, "{\"ok\":true}");
+    return OK;
+}
+
+const struct query_kind snapshot_list_kind = {.content_type = "application/json",
+                                              .work = list_snapshots};
+const struct query_kind snapshot_create_kind = {.content_type = "application/json",
+                                                .work = create_snapshot};
+const struct query_kind collections_kind = {.content_type = "application/json",
+                                            .work = list_collections};
+const struct query_kind flush_kind = {.content_type = "application/json", .work = flush};

@@ -1,0 +1,19 @@
+/*
+ * tests/unit/query/fakes.h: what the routes call and these tests do without: an engine that applies
+ * the log to the state when it is flushed, and a snapshot/ that restores generated documents.
+ */
+#ifndef TESTS_UNIT_QUERY_FAKES_H
+#define TESTS_UNIT_QUERY_FAKES_H
+
+#include "cdc/cdc.h"
+
+/** What fakes_restore_docs documents a restore finds to insert: ids "r000000" and so on. */
+extern unsigned fake_restore_docs;
+/** Each of them expects this LSN. */
+extern int64_t fake_restore_expect;
+/** Size of each of them. */
+extern size_t fake_restore_doc_bytes;
+
+void fakes_use(struct log *log, const char *data_dir);
+
+#endif
