@@ -9,8 +9,6 @@
 #include "query/kinds.h"
 #include "query/lines.h"
 
-#define CHECK_EVERY 1024 /* documents between two looks at op_cancelled */
-
 struct reading {
     struct state *state;
     struct state_scan *scan;
@@ -30,12 +28,18 @@ static err_t open_current(struct query_op *op, struct reading *rd)
     return state_scan_open(rd->state, c.id, &rd->scan);
 }
 
-static err_t open_past(struct query_op *op, struct reading *rd)
+static err_t open_plan(struct query_op *op, struct reading *rd)
 {
     TRY(op_settle(op));
     TRY(op_source(op, &rd->source));
     TRY(rebuild_plan(rd->source, op->namespace_name, op->collection, &op->target, &rd->plan));
     rd->planned = true;
+    return OK;
+}
+
+static err_t open_past(struct query_op *op, struct reading *rd)
+{
+    TRY(open_plan(op, rd));
     return rebuild_open(rd->source, op->namespace_name, op->collection, &rd->plan, &rd->rebuild);
 }
 
@@ -82,13 +86,6 @@ static err_t read_collection(struct query_op *op)
     return OK;
 }
 
-/** As ids are ordered: bytes, then length. */
-static int compare_ids(struct slice a, struct slice b)
-{
-    int order = memcmp(a.data, b.data, MIN(a.len, b.len));
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static err_t no_document(const struct query_op *op)
 {
     return err_fail(ERR_NOT_FOUND, "there is no document \"%.*s\" in the collection \"%.*s\"%s",
@@ -97,24 +94,70 @@ static err_t no_document(const struct query_op *op)
                     op->has_target ? " at that moment" : "");
 }
 
+/** A document's version, made from a base and the changes after it. */
+struct version {
+    const struct rebuild_plan *plan;
+    bool present;
+    int64_t lsn, ts_us;
+    struct buf doc;
+};
+
+static void version_release(struct version *v)
+{
+    buf_release(&v->doc);
+}
+
+static bool take_change(void *arg, const struct change *c)
+{
+    struct version *v = arg;
+    if (c->skipped || c->ts_us > v->plan->ts_max_us)
+        return true;
+    v->present = c->op != CHANGE_DELETE;
+    v->lsn = c->lsn;
+    v->ts_us = c->ts_us;
+    buf_clear(&v->doc);
+    if (v->present)
+        buf_append_slice(&v->doc, c->doc);
+    return true;
+}
+
+/** What the plan's snapshot has of the document. */
+static err_t take_base(struct query_op *op, struct source *source, struct version *v)
+{
+    CLEANUP(xfree_ptr) char *dir = collection_dir(op->namespace_name, op->collection);
+    struct docs_reader *docs;
+    struct state_doc doc;
+    TRY(docs_open(source_store(source), dir, &v->plan->snapshot, &op->doc_id, &docs));
+    err_t err = docs_next(docs, &doc);
+    if (err == OK) {
+        v->present = true;
+        v->lsn = doc.lsn;
+        v->ts_us = doc.ts_us;
+        buf_append_slice(&v->doc, doc.doc);
+    }
+    docs_close(docs);
+    return err == ERR_END ? OK : err;
+}
+
+/** The base's row and the document's changes: the other documents are not read. */
 static err_t read_past_document(struct query_op *op)
 {
-    TRY(open_reading(op));
-    for (unsigned n = 1;; n++) {
-        struct state_doc doc;
-        err_t err = next_document(op->work, &doc);
-        int order = err == OK ? compare_ids(doc.id, op->doc_id) : 1;
-        if (err == ERR_END || (err == OK && order > 0))
-            return no_document(op);
-        if (err != OK)
-            return err;
-        if (order == 0) {
-            line_document(&op->out, &doc);
-            return OK;
-        }
-        if (n % CHECK_EVERY == 0 && op_cancelled(op))
-            return err_fail(ERR_UNAVAILABLE, "the server is stopping");
-    }
+    struct reading *rd = op->work = xcalloc(1, sizeof(*rd));
+    int64_t oldest;
+    TRY(open_plan(op, rd));
+    CLEANUP(version_release) struct version v = {.plan = &rd->plan};
+    bool has_base = rd->plan.snapshot.path != NULL;
+    int64_t from = has_base ? rd->plan.snapshot.lsn_to : 0;
+    if (has_base)
+        TRY(take_base(op, rd->source, &v));
+    if (from < rd->plan.lsn_to)
+        TRY(changes_each(rd->source, op->namespace_name, op->collection, &op->doc_id, from,
+                         rd->plan.lsn_to, take_change, &v, &oldest));
+    if (!v.present)
+        return no_document(op);
+    const struct state_doc doc = {op->doc_id, buf_slice(&v.doc), v.lsn, v.ts_us};
+    line_document(&op->out, &doc);
+    return OK;
 }
 
 static err_t read_document(struct query_op *op)

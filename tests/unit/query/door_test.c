@@ -57,6 +57,7 @@ static int set_up(void **state)
     w = (struct world){.dir = "/tmp/spillway-query-XXXXXX"};
     assert_non_null(mkdtemp(w.dir));
     fake_restore_docs = 0;
+    fake_changes_oldest = 0;
     fake_restore_expect = 0;
     fake_restore_doc_bytes = 10;
     open_log();
@@ -343,6 +344,18 @@ static void a_damaged_past_breaks_off_or_says_so(void **state)
                   "{\"id\":\"b\",\"doc\":{},\"lsn\":1,\"ts\":\"1970-01-01T00:00:00.000Z\"}\n");
     ask(fd, "GET", "/state/default/c/aa?lsn=1", "");
     client_expect(fd, 404, NULL);
+    ask(fd, "GET", "/state/default/c/b?lsn=0", "");
+    client_expect(fd, 404, NULL);
+    ask(fd, "GET", "/state/default/c/b?snapshot=full", "");
+    client_expect(
+        fd, 200,
+        "{\"id\":\"b\",\"doc\":{\"base\":1},\"lsn\":0,\"ts\":\"1970-01-01T00:00:00.000Z\"}\n");
+    ask(fd, "GET", "/state/default/c/z?snapshot=full", "");
+    client_expect(fd, 404, NULL);
+    ask(fd, "GET", "/state/default/c/b?lsn=2", "");
+    client_expect(fd, 200, NULL);
+    ask(fd, "GET", "/state/default/c/b?lsn=3", "");
+    client_expect(fd, 404, NULL);
     close(fd);
 }
 
@@ -409,16 +422,19 @@ static void history_starts_with_the_oldest_kept_unless_told_otherwise(void **sta
 {
     (void)state;
     append("a", 4, 1);
+    fake_changes_oldest = 3;
     int fd = client_open(&w.client);
-    ask(fd, "GET", "/state/default/c%2Fd/a2/history", "");
+    ask(fd, "GET", "/state/default/c%2Fd/b/history", "");
     client_expect(
         fd, 200,
-        "{\"lsn\":2,\"op\":\"delete\",\"docId\":\"a2\",\"ts\":\"1970-01-01T00:00:00.000Z\"}\n");
-    ask(fd, "GET", "/state/default/c%2Fd/a2/history?from=1", "");
+        "{\"lsn\":3,\"op\":\"delete\",\"docId\":\"b\",\"ts\":\"1970-01-01T00:00:00.000Z\"}\n");
+    ask(fd, "GET", "/state/default/c%2Fd/nobody/history", "");
+    client_expect(fd, 404, NULL);
+    ask(fd, "GET", "/state/default/c%2Fd/b/history?from=1", "");
     int status = 0;
     char *reply = client_reply(fd, &status);
     assert_int_equal(status, 410);
-    assert_non_null(strstr(reply, "\"code\":\"CDC_LSN_NOT_FOUND\",\"details\":{\"oldest\":2}"));
+    assert_non_null(strstr(reply, "\"code\":\"CDC_LSN_NOT_FOUND\",\"details\":{\"oldest\":3}"));
     free(reply);
     close(fd);
 }

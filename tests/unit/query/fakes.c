@@ -12,6 +12,7 @@
 unsigned fake_restore_docs;
 int64_t fake_restore_expect;
 size_t fake_restore_doc_bytes;
+int64_t fake_changes_oldest;
 
 static struct log *the_log;
 static const char *the_dir;
@@ -119,13 +120,18 @@ err_t rebuild_plan(struct source *s, const char *namespace_name, struct slice co
     (void)collection;
     if (t->kind == TARGET_AT)
         return err_fail(ERR_VALIDATION, "that lies in the future");
-    *ret = (struct rebuild_plan){.log_from = 3, .log_to = 9};
+    *ret = (struct rebuild_plan){
+        .log_from = 3, .log_to = 9, .lsn_to = t->value + 1, .ts_max_us = INT64_MAX};
+    if (t->kind == TARGET_SNAPSHOT) {
+        ret->snapshot = (struct store_file){.path = xstrdup("snapshots/full.parquet"), .lsn_to = 1};
+        ret->lsn_to = 1;
+    }
     return OK;
 }
 
 void rebuild_plan_free(struct rebuild_plan *p)
 {
-    (void)p;
+    free(p->snapshot.path);
 }
 
 struct rebuild {
@@ -159,6 +165,41 @@ void rebuild_close(struct rebuild *r)
     free(r);
 }
 
+struct store *source_store(const struct source *s)
+{
+    (void)s;
+    return NULL;
+}
+
+/* The snapshot "full" has the document "b" and no other. */
+struct docs_reader {
+    bool has;
+};
+
+err_t docs_open(struct store *s, const char *dir, const struct store_file *file,
+                const struct slice *id, struct docs_reader **ret)
+{
+    (void)s;
+    (void)file;
+    assert_string_equal(dir, "default/c");
+    *ret = xcalloc(1, sizeof(**ret));
+    (*ret)->has = slice_equal(*id, SLICE("b"));
+    return OK;
+}
+
+err_t docs_next(struct docs_reader *r, struct state_doc *ret)
+{
+    if (!r->has)
+        return ERR_END;
+    *ret = (struct state_doc){.id = SLICE("b"), .doc = SLICE("{\"base\":1}"), .lsn = 0};
+    return OK;
+}
+
+void docs_close(struct docs_reader *r)
+{
+    free(r);
+}
+
 err_t changes_each(struct source *s, const char *namespace_name, struct slice collection,
                    const struct slice *doc_id, int64_t from, int64_t to,
                    bool (*fn)(void *arg, const struct change *c), void *arg, int64_t *ret_oldest)
@@ -166,12 +207,18 @@ err_t changes_each(struct source *s, const char *namespace_name, struct slice co
     (void)s;
     (void)namespace_name;
     (void)collection;
-    (void)to;
-    *ret_oldest = 2;
-    if (from < 2)
+    *ret_oldest = fake_changes_oldest;
+    if (from < fake_changes_oldest)
         return err_fail(ERR_OFFSET_OUT_OF_RANGE, "gone");
-    const struct change c = {.op = CHANGE_DELETE, .lsn = 2, .doc_id = *doc_id, .expect = -1};
-    fn(arg, &c);
+    const struct change changes[] = {
+        {.op = CHANGE_INSERT, .lsn = 1, .doc_id = SLICE("b"), .doc = SLICE("{}"), .expect = -1},
+        {.op = CHANGE_UPDATE, .lsn = 2, .doc_id = SLICE("b"), .doc = SLICE("{"), .skipped = true},
+        {.op = CHANGE_DELETE, .lsn = 3, .doc_id = SLICE("b"), .expect = -1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++)
+        if (changes[i].lsn >= from && changes[i].lsn < to &&
+            slice_equal(changes[i].doc_id, *doc_id) && !fn(arg, &changes[i]))
+            break;
     return OK;
 }
 

@@ -13,6 +13,8 @@ extern unsigned fake_restore_docs;
 extern int64_t fake_restore_expect;
 /** Size of each of them. */
 extern size_t fake_restore_doc_bytes;
+/** The document "b": inserted at 1, an update skipped at 2, deleted at 3; what is below is gone. */
+extern int64_t fake_changes_oldest;
 
 void fakes_use(struct log *log, const char *data_dir);
 
