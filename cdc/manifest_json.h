@@ -1,5 +1,6 @@
 /*
- * cdc/manifest_json.h: reading the fields of a manifest, each with its bounds. Private to cdc/.
+ * cdc/manifest_json.h: reading the fields of a manifest, each with its bounds. For cdc/ and
+ * snapshot/.
  */
 #ifndef CDC_MANIFEST_JSON_H
 #define CDC_MANIFEST_JSON_H

@@ -36,6 +36,8 @@ void snapshot_list_free(struct snapshot_list *l);
 err_t snapshot_create(struct source *src, const char *namespace_name, struct slice collection,
                       enum snapshot_type type, struct snapshot *ret) MUST_USE;
 void snapshot_free(struct snapshot *s);
+/** "manual", "daily", "monthly". */
+const char *snapshot_type_name(enum snapshot_type type);
 /** Re-reads and re-hashes snapshots (name NULL: all), deltas and data; fn is told each file and OK
  * or what is wrong. Returns the first error. */
 err_t snapshot_verify(struct store *s, const char *namespace_name, struct slice collection,
@@ -51,7 +53,9 @@ struct retention {
 err_t snapshot_cleanup(struct source *src, const char *namespace_name, struct slice collection,
                        const struct retention *r, bool dry_run,
                        void (*fn)(void *arg, const char *path, uint64_t size), void *arg) MUST_USE;
-/** Merges deltas into larger ones (every change stays) and writes data.parquet. */
+/** Merges deltas into larger ones (every change stays) and writes data.parquet, the state at the
+ * end of the last delta. Files that a merge replaced stay until the next compaction or cleanup, for
+ * those who are reading them. */
 err_t snapshot_compact(struct source *src, const char *namespace_name,
                        struct slice collection) MUST_USE;
 
