@@ -184,3 +184,11 @@ enum change_verdict change_parse(const struct record *rec, int64_t append_us, st
     *ret = c;
     return CHANGE_IS;
 }
+
+bool change_expect_holds(const struct change *c, bool there, int64_t lsn)
+{
+    if (c->expect < 0)
+        return true;
+    bool wants_version = c->expect > 0 || (c->restore.data != NULL && c->op != CHANGE_INSERT);
+    return wants_version ? there && lsn == c->expect : !there;
+}

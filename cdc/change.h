@@ -43,6 +43,11 @@ enum change_verdict {
 enum change_verdict change_parse(const struct record *rec, int64_t append_us, struct arena *arena,
                                  struct change *ret, const char **ret_reason);
 
+/** Whether `expect` holds against the document's version (there: its LSN). 0 means absent, but in
+ * an update or delete of a restore, which is made for a version that is there: then it is that of
+ * LSN 0. */
+bool change_expect_holds(const struct change *c, bool there, int64_t lsn);
+
 /** State hash: H = sum modulo 2^128 of XXH3_128(le32(length of id) ‖ id ‖ doc). */
 struct state_hash {
     uint64_t low, high;

@@ -139,8 +139,7 @@ static err_t drop_doc(struct state *s, int64_t collection, struct slice id)
 /** Whether the change's `expect` holds against the present version; then it is the present one. */
 static void fold(struct apply *x, struct change *c, struct version *now)
 {
-    bool holds =
-        c->expect < 0 || (c->expect == 0 ? !now->there : now->there && now->lsn == c->expect);
+    bool holds = change_expect_holds(c, now->there, now->lsn);
     c->skipped = !holds;
     x->any_skipped |= !holds;
     if (!holds)

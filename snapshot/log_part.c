@@ -6,6 +6,7 @@
 #include "snapshot/id_map.h"
 
 #define PLAIN_BYTES_MAX MIB(256) /* one batch, decompressed */
+#define ABSENT (-1)              /* instead of a version's LSN */
 
 /* Reading ------------------------------------------------------------------------------------- */
 
@@ -90,11 +91,10 @@ err_t log_part_each_raw(struct source *s, const struct log_part *part, log_part_
 struct decider {
     struct source *source;
     const struct log_part *part;
-    struct state *state; /* NULL: none, or it has not come as far as it must */
-    int64_t cursor;      /* the state's; INT64_MIN without one */
-    int64_t collection;  /* its number there; -1: the state has none of this name */
-    struct id_map
-        versions; /* LSN of the document's version (0: absent) after what was decided here */
+    struct state *state;    /* NULL: none, or it has not come as far as it must */
+    int64_t cursor;         /* the state's; INT64_MIN without one */
+    int64_t collection;     /* its number there; -1: the state has none of this name */
+    struct id_map versions; /* LSN of the document's version after what was decided here */
     struct id_map before; /* without a state: versions as of part->base, of ids that are expected */
     bool before_loaded;
     struct arena arena;
@@ -138,7 +138,7 @@ static err_t note_expected(void *arg, const struct change *c)
 {
     struct decider *d = arg;
     if (c->expect >= 0)
-        id_map_put(&d->before, c->doc_id);
+        id_map_put(&d->before, c->doc_id)->lsn = ABSENT;
     return OK;
 }
 
@@ -170,10 +170,10 @@ static err_t load_before(struct decider *d)
     return err == ERR_END ? OK : err;
 }
 
-/** The document's version before everything that was decided here. */
+/** The document's version, or ABSENT, before everything that was decided here. */
 static err_t version_before(struct decider *d, struct slice id, int64_t *ret_lsn)
 {
-    *ret_lsn = 0;
+    *ret_lsn = ABSENT;
     if (d->state != NULL) {
         struct state_doc doc;
         if (d->collection < 0)
@@ -203,10 +203,10 @@ static err_t decide(struct decider *d, struct change *c)
             version = e->lsn;
         else
             TRY(version_before(d, c->doc_id, &version));
-        c->skipped = version != c->expect;
+        c->skipped = !change_expect_holds(c, version != ABSENT, version);
     }
     if (!c->skipped)
-        id_map_put(&d->versions, c->doc_id)->lsn = c->op == CHANGE_DELETE ? 0 : c->lsn;
+        id_map_put(&d->versions, c->doc_id)->lsn = c->op == CHANGE_DELETE ? ABSENT : c->lsn;
     return OK;
 }
 

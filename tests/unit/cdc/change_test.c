@@ -205,6 +205,29 @@ static void hashes_are_written_and_read_as_hex(void **state UNUSED)
     assert_false(state_hash_parse(NULL, &back));
 }
 
+static void an_expectation_of_0_means_absent_but_in_a_restore_of_what_is_there(void **state UNUSED)
+{
+    static const struct {
+        enum change_op op;
+        bool restore, there, holds;
+        int64_t expect, lsn;
+    } cases[] = {
+        {CHANGE_UPDATE, false, true, true, -1, 7}, {CHANGE_UPDATE, false, true, true, 7, 7},
+        {CHANGE_UPDATE, false, true, false, 7, 8}, {CHANGE_UPDATE, false, false, false, 7, 0},
+        {CHANGE_INSERT, false, false, true, 0, 0}, {CHANGE_INSERT, false, true, false, 0, 0},
+        {CHANGE_UPDATE, false, true, false, 0, 0}, {CHANGE_INSERT, true, true, false, 0, 0},
+        {CHANGE_INSERT, true, false, true, 0, 0},  {CHANGE_UPDATE, true, true, true, 0, 0},
+        {CHANGE_DELETE, true, true, true, 0, 0},   {CHANGE_DELETE, true, true, false, 0, 9},
+        {CHANGE_UPDATE, true, false, false, 0, 0}, {CHANGE_DELETE, true, true, true, 9, 9},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct change c = {.op = cases[i].op, .expect = cases[i].expect};
+        if (cases[i].restore)
+            c.restore = slice_of("{}");
+        assert_int_equal(change_expect_holds(&c, cases[i].there, cases[i].lsn), cases[i].holds);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +238,7 @@ int main(void)
         cmocka_unit_test(a_change_from_the_future_is_malformed),
         cmocka_unit_test(the_state_hash_is_a_sum_that_can_be_taken_back),
         cmocka_unit_test(large_documents_hash_like_small_ones),
+        cmocka_unit_test(an_expectation_of_0_means_absent_but_in_a_restore_of_what_is_there),
         cmocka_unit_test(hashes_are_written_and_read_as_hex),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
