@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""./x bench NAME…: runs the benchmarks of issue 3 against the release build.
+"""./x bench NAME…: runs the benchmarks against the release build.
 
 Everything that a figure is compared with (nginx, Apache Kafka, the limits of the machine) is measured
 in the same run, interleaved with it, because the machine's speed changes from minute to minute.
@@ -19,6 +19,7 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import recovery  # noqa: E402
 from report import Report  # noqa: E402
 from servers import (NGINX, TOKEN, Failed, Kafka, Nginx, Spillway, build_choice, install_kafka, program)  # noqa: E402
 
@@ -281,6 +282,14 @@ class Bench:
                          report.median("broker_cpu_s_per_million", broker="spillway", **match), 0.25,
                          False)
 
+    # ---- state and recovery: recovery.py -----------------------------------------------------------
+
+    def cdc(self):
+        return recovery.cdc(self, run_program)
+
+    def restore(self):
+        return recovery.restore(self, run_program)
+
     # ---- start and idle ----------------------------------------------------------------------------
 
     def start(self):
@@ -351,8 +360,8 @@ def parse_arguments(arguments):
     parser = argparse.ArgumentParser(prog="./x bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", metavar="NAME",
-                        choices=("ingest", "fetch", "peers", "start", "idle"),
-                        help="ingest, fetch, peers, start, idle")
+                        choices=("ingest", "fetch", "peers", "start", "idle", "cdc", "restore"),
+                        help="ingest, fetch, peers, start, idle, cdc, restore")
     parser.add_argument("--runs", type=int, default=5, help="interleaved runs (5)")
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement (10)")
     parser.add_argument("--seed", type=int, default=1, help="of the events (1)")
@@ -363,6 +372,9 @@ def parse_arguments(arguments):
     parser.add_argument("--gigabytes", type=float, default=2, help="fetch: size of the log (2)")
     parser.add_argument("--codecs", nargs="+", default=["lz4", "none"], help="peers: (lz4 none)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[200, 1024], help="peers: (200 1024)")
+    parser.add_argument("--documents", type=int, default=1000000, help="cdc, restore: (1000000)")
+    parser.add_argument("--changes", type=int, default=1000000, help="cdc, restore: after those (1000000)")
+    parser.add_argument("--large", action="store_true", help="restore: also ten times the documents")
     return parser.parse_args(arguments)
 
 
