@@ -154,20 +154,22 @@ uint64_t pq_reader_row_group_rows(const struct pq_reader *r, size_t group);
 const char *pq_reader_metadata(const struct pq_reader *r, const char *key);
 
 /** Chooses the columns that pq_reader_next fills, by index, in the order given; default: all.
- * Before the first pq_reader_next or after pq_reader_seek. */
+ * Before the first pq_reader_next or after pq_reader_rewind. */
 int pq_reader_project(struct pq_reader *r, const uint16_t *columns, size_t count,
                       struct pq_error *err);
 /**
  * Restricts the rows to those whose `column` may lie in [low, high] (either NULL: open), by row
  * group statistics, the page index, and, where low and high are equal, the bloom filter. A filter
- * of groups and pages: rows outside may still come, rows inside always do. Before the first
- * pq_reader_next. Bytes compare unsigned, lexicographically.
+ * of groups and pages: rows outside may still come, rows inside always do; null is never inside.
+ * Ranges of several columns must all hold; a second range of one column takes the place of its
+ * first (both NULL: none). Before the first pq_reader_next or after pq_reader_rewind. Bytes compare
+ * unsigned, lexicographically, and are copied.
  */
 int pq_reader_prune(struct pq_reader *r, uint16_t column, const struct pq_value *low,
                     const struct pq_value *high, struct pq_error *err);
 /** The next row's projected values; borrowed until the next call. PQ_END after the last. */
 int pq_reader_next(struct pq_reader *r, struct pq_value *values, struct pq_error *err);
-/** Goes back to the first row (of what pruning left). */
+/** Goes back to the first row (of what pruning left), also after an error. */
 int pq_reader_rewind(struct pq_reader *r, struct pq_error *err);
 /** Data pages decoded so far: shows what pruning saved. */
 uint64_t pq_reader_pages_read(const struct pq_reader *r);

@@ -3,7 +3,7 @@
 /* parquet.thrift nests five deep; a later version's unknown fields may go deeper. */
 #define SKIP_DEPTH_MAX 16
 
-void thrift_init(struct thrift *t, const void *data, size_t len)
+void pq_thrift_init(struct thrift *t, const void *data, size_t len)
 {
     const uint8_t *bytes = data;
     *t = (struct thrift){.at = bytes, .end = bytes + len};
@@ -73,7 +73,7 @@ static struct pq_bytes read_binary(struct thrift *t)
     return bytes;
 }
 
-bool thrift_next(struct thrift *t, struct thrift_field *f)
+bool pq_thrift_next(struct thrift *t, struct thrift_field *f)
 {
     uint8_t head = read_byte(t);
     if (t->failed || head == THRIFT_STOP)
@@ -86,23 +86,23 @@ bool thrift_next(struct thrift *t, struct thrift_field *f)
     return !t->failed;
 }
 
-bool thrift_bool(struct thrift *t, const struct thrift_field *f)
+bool pq_thrift_bool(struct thrift *t, const struct thrift_field *f)
 {
     if (f->type != THRIFT_TRUE && f->type != THRIFT_FALSE)
         fail(t);
     return f->type == THRIFT_TRUE;
 }
 
-int64_t thrift_i64(struct thrift *t, const struct thrift_field *f)
+int64_t pq_thrift_i64(struct thrift *t, const struct thrift_field *f)
 {
     if (f->type != THRIFT_I64 && f->type != THRIFT_I32 && f->type != THRIFT_I16)
         fail(t);
     return t->failed ? 0 : read_zigzag(t);
 }
 
-int32_t thrift_i32(struct thrift *t, const struct thrift_field *f)
+int32_t pq_thrift_i32(struct thrift *t, const struct thrift_field *f)
 {
-    int64_t value = thrift_i64(t, f);
+    int64_t value = pq_thrift_i64(t, f);
     if (value < INT32_MIN || value > INT32_MAX) {
         fail(t);
         return 0;
@@ -110,7 +110,7 @@ int32_t thrift_i32(struct thrift *t, const struct thrift_field *f)
     return (int32_t)value;
 }
 
-struct pq_bytes thrift_binary(struct thrift *t, const struct thrift_field *f)
+struct pq_bytes pq_thrift_binary(struct thrift *t, const struct thrift_field *f)
 {
     if (f->type != THRIFT_BINARY)
         fail(t);
@@ -130,7 +130,7 @@ static uint32_t read_list_head(struct thrift *t, uint8_t *ret_type)
     return t->failed ? 0 : (uint32_t)count;
 }
 
-uint32_t thrift_list(struct thrift *t, const struct thrift_field *f, uint8_t type)
+uint32_t pq_thrift_list(struct thrift *t, const struct thrift_field *f, uint8_t type)
 {
     if (f->type != THRIFT_LIST)
         fail(t);
@@ -142,22 +142,22 @@ uint32_t thrift_list(struct thrift *t, const struct thrift_field *f, uint8_t typ
     return t->failed ? 0 : count;
 }
 
-struct pq_bytes thrift_element_binary(struct thrift *t)
+struct pq_bytes pq_thrift_element_binary(struct thrift *t)
 {
     return read_binary(t);
 }
 
-int64_t thrift_element_int(struct thrift *t)
+int64_t pq_thrift_element_int(struct thrift *t)
 {
     return read_zigzag(t);
 }
 
-bool thrift_element_bool(struct thrift *t)
+bool pq_thrift_element_bool(struct thrift *t)
 {
     return read_byte(t) == THRIFT_TRUE;
 }
 
-void thrift_struct(struct thrift *t, const struct thrift_field *f)
+void pq_thrift_struct(struct thrift *t, const struct thrift_field *f)
 {
     if (f->type != THRIFT_STRUCT)
         fail(t);
@@ -207,7 +207,7 @@ static void skip_map(struct thrift *t, unsigned depth)
 static void skip_struct(struct thrift *t, unsigned depth)
 {
     struct thrift_field f = {0};
-    while (thrift_next(t, &f))
+    while (pq_thrift_next(t, &f))
         skip_value(t, f.type, depth);
 }
 
@@ -253,7 +253,7 @@ static void skip_value(struct thrift *t, uint8_t type, unsigned depth)
     }
 }
 
-void thrift_skip(struct thrift *t, const struct thrift_field *f)
+void pq_thrift_skip(struct thrift *t, const struct thrift_field *f)
 {
     skip_value(t, f->type, SKIP_DEPTH_MAX);
 }

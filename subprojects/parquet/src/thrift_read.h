@@ -42,23 +42,23 @@ struct thrift_field {
     uint8_t type;
 };
 
-void thrift_init(struct thrift *t, const void *data, size_t len);
+void pq_thrift_init(struct thrift *t, const void *data, size_t len);
 /** Steps to the next field of a struct; false at its end and after a failure. */
-bool thrift_next(struct thrift *t, struct thrift_field *f);
+bool pq_thrift_next(struct thrift *t, struct thrift_field *f);
 /** The current field's value. Each fails where the field has another type. */
-bool thrift_bool(struct thrift *t, const struct thrift_field *f);
-int32_t thrift_i32(struct thrift *t, const struct thrift_field *f);
-int64_t thrift_i64(struct thrift *t, const struct thrift_field *f);
-struct pq_bytes thrift_binary(struct thrift *t, const struct thrift_field *f);
+bool pq_thrift_bool(struct thrift *t, const struct thrift_field *f);
+int32_t pq_thrift_i32(struct thrift *t, const struct thrift_field *f);
+int64_t pq_thrift_i64(struct thrift *t, const struct thrift_field *f);
+struct pq_bytes pq_thrift_binary(struct thrift *t, const struct thrift_field *f);
 /** Enters a list of elements of `type`; the number of them. */
-uint32_t thrift_list(struct thrift *t, const struct thrift_field *f, uint8_t type);
+uint32_t pq_thrift_list(struct thrift *t, const struct thrift_field *f, uint8_t type);
 /** One element of a list of binaries, i32 or i64, bools. Structs are read by thrift_next. */
-struct pq_bytes thrift_element_binary(struct thrift *t);
-int64_t thrift_element_int(struct thrift *t);
-bool thrift_element_bool(struct thrift *t);
+struct pq_bytes pq_thrift_element_binary(struct thrift *t);
+int64_t pq_thrift_element_int(struct thrift *t);
+bool pq_thrift_element_bool(struct thrift *t);
 /** Requires the current field to be a struct, which thrift_next then reads. */
-void thrift_struct(struct thrift *t, const struct thrift_field *f);
+void pq_thrift_struct(struct thrift *t, const struct thrift_field *f);
 /** Passes over the current field. */
-void thrift_skip(struct thrift *t, const struct thrift_field *f);
+void pq_thrift_skip(struct thrift *t, const struct thrift_field *f);
 
 #endif
