@@ -13,21 +13,21 @@
 
 struct row {
     const char *methods, *path;
-    enum http_match match;
     const struct query_kind *kind;
+    enum http_match match;
     bool waits;
 };
 
 static const struct row rows[] = {
-    {"GET", "/state/@/@", HTTP_MATCH_PARTS, &state_kind, false},
-    {"GET", "/state/@/@/@", HTTP_MATCH_PARTS, &document_kind, false},
-    {"GET", "/state/@/@/@/history", HTTP_MATCH_PARTS, &history_kind, false},
-    {"GET", "/changes/@/@", HTTP_MATCH_PARTS, &changes_kind, true},
-    {"GET", "/snapshots/@/@", HTTP_MATCH_PARTS, &snapshot_list_kind, false},
-    {"POST", "/snapshots/@/@", HTTP_MATCH_PARTS, &snapshot_create_kind, false},
-    {"POST", "/restore/@/@", HTTP_MATCH_PARTS, &restore_kind, false},
-    {"GET", "/collections/@", HTTP_MATCH_PARTS, &collections_kind, false},
-    {"POST", "/flush", HTTP_MATCH_EXACT, &flush_kind, false},
+    {"GET", "/state/@/@", &state_kind, HTTP_MATCH_PARTS, false},
+    {"GET", "/state/@/@/@", &document_kind, HTTP_MATCH_PARTS, false},
+    {"GET", "/state/@/@/@/history", &history_kind, HTTP_MATCH_PARTS, false},
+    {"GET", "/changes/@/@", &changes_kind, HTTP_MATCH_PARTS, true},
+    {"GET", "/snapshots/@/@", &snapshot_list_kind, HTTP_MATCH_PARTS, false},
+    {"POST", "/snapshots/@/@", &snapshot_create_kind, HTTP_MATCH_PARTS, false},
+    {"POST", "/restore/@/@", &restore_kind, HTTP_MATCH_PARTS, false},
+    {"GET", "/collections/@", &collections_kind, HTTP_MATCH_PARTS, false},
+    {"POST", "/flush", &flush_kind, HTTP_MATCH_EXACT, false},
 };
 _Static_assert(ARRAY_LEN(rows) == QUERY_ROUTE_COUNT, "as query.h says");
 
