@@ -27,6 +27,14 @@ static void civil_from_days(int64_t z, int64_t *ret_y, unsigned *ret_m, unsigned
     *ret_y = (int64_t)yoe + era * 400 + (*ret_m <= 2);
 }
 
+/** `count` decimal digits; printf would be the greater part of writing a document's line. */
+static inline char *put_digits(char *at, unsigned value, int count)
+{
+    for (int i = count; i > 0; value /= 10)
+        at[--i] = (char)('0' + value % 10);
+    return at + count;
+}
+
 void timefmt_rfc3339(int64_t us, char out[TIMEFMT_MAX])
 {
     int64_t secs = us / 1000000;
@@ -44,12 +52,26 @@ void timefmt_rfc3339(int64_t us, char out[TIMEFMT_MAX])
     int64_t y;
     unsigned m, d;
     civil_from_days(days, &y, &m, &d);
-    int n = snprintf(out, TIMEFMT_MAX, "%04lld-%02u-%02uT%02d:%02d:%02d", (long long)y, m, d,
-                     (int)(rest / 3600), (int)(rest / 60 % 60), (int)(rest % 60));
-    if (frac % 1000 == 0)
-        snprintf(out + n, TIMEFMT_MAX - (size_t)n, ".%03dZ", (int)(frac / 1000));
+    char *at = out;
+    if (y >= 0 && y <= 9999)
+        at = put_digits(at, (unsigned)y, 4);
     else
-        snprintf(out + n, TIMEFMT_MAX - (size_t)n, ".%06dZ", (int)frac);
+        at += snprintf(out, TIMEFMT_MAX, "%04lld", (long long)y);
+    *at++ = '-';
+    at = put_digits(at, m, 2);
+    *at++ = '-';
+    at = put_digits(at, d, 2);
+    *at++ = 'T';
+    at = put_digits(at, (unsigned)(rest / 3600), 2);
+    *at++ = ':';
+    at = put_digits(at, (unsigned)(rest / 60 % 60), 2);
+    *at++ = ':';
+    at = put_digits(at, (unsigned)(rest % 60), 2);
+    *at++ = '.';
+    at = frac % 1000 == 0 ? put_digits(at, (unsigned)(frac / 1000), 3)
+                          : put_digits(at, (unsigned)frac, 6);
+    *at++ = 'Z';
+    *at = '\0';
 }
 
 /** The number in `count` digits at text[*at], or -1. */

@@ -12,40 +12,14 @@
 #include "snapshot/merge.h"
 #include "snapshot/restore.h"
 
+/* Two streams --------------------------------------------------------------------------------- */
+
 /** A stream and its document at hand. */
 struct side {
-    struct rebuild_plan plan;
     struct rebuild *stream;
     struct state_doc doc;
     bool ended;
 };
-
-struct differ {
-    struct source *source;
-    const char *namespace_name;
-    struct slice collection;
-    const struct restore_filter *filter;
-    struct side wanted, current;
-    struct id_map undo; /* last applied LSN of each document that the range touched */
-    size_t ids_at;
-    err_t (*fn)(void *arg, const struct compensation *c);
-    void *arg;
-    uint64_t max_changes;
-    struct restore_counts counts;
-};
-
-static void side_close(struct side *s)
-{
-    rebuild_close(s->stream);
-    rebuild_plan_free(&s->plan);
-}
-
-static void differ_release(struct differ *d)
-{
-    side_close(&d->wanted);
-    side_close(&d->current);
-    id_map_release(&d->undo);
-}
 
 static err_t side_next(struct side *s)
 {
@@ -54,11 +28,61 @@ static err_t side_next(struct side *s)
     return s->ended ? OK : err;
 }
 
-static err_t side_open(struct differ *d, struct side *s, const struct rebuild_plan *plan)
+/** One step: the document with the least id on either side. */
+static err_t walk_one(struct side *from, struct side *to, restore_compare_fn fn, void *arg)
 {
-    TRY(rebuild_open(d->source, d->namespace_name, d->collection, plan, &s->stream));
-    return side_next(s);
+    int order = from->ended ? 1 : to->ended ? -1 : id_compare(from->doc.id, to->doc.id);
+    if (order < 0) {
+        TRY(fn(arg, &from->doc, NULL));
+        return side_next(from);
+    }
+    if (order > 0) {
+        TRY(fn(arg, NULL, &to->doc));
+        return side_next(to);
+    }
+    if (from->doc.lsn != to->doc.lsn && !slice_equal(from->doc.doc, to->doc.doc))
+        TRY(fn(arg, &from->doc, &to->doc));
+    TRY(side_next(from));
+    return side_next(to);
 }
+
+static err_t walk(struct side *from, struct side *to, restore_compare_fn fn, void *arg)
+{
+    TRY(side_next(from));
+    TRY(side_next(to));
+    while (!from->ended || !to->ended)
+        TRY(walk_one(from, to, fn, arg));
+    return OK;
+}
+
+err_t restore_compare(struct source *s, const char *namespace_name, struct slice collection,
+                      const struct rebuild_plan *from, const struct rebuild_plan *to,
+                      restore_compare_fn fn, void *arg)
+{
+    struct side a = {0}, b = {0};
+    err_t err = rebuild_open(s, namespace_name, collection, from, &a.stream);
+    if (err == OK)
+        err = rebuild_open(s, namespace_name, collection, to, &b.stream);
+    if (err == OK)
+        err = walk(&a, &b, fn, arg);
+    rebuild_close(a.stream);
+    rebuild_close(b.stream);
+    return err;
+}
+
+/* What is to be made of a difference ---------------------------------------------------------- */
+
+struct differ {
+    struct source *source;
+    const char *namespace_name;
+    struct slice collection;
+    const struct restore_filter *filter;
+    struct id_map undo; /* last applied LSN of each document that the range touched */
+    size_t ids_at;
+    err_t (*fn)(void *arg, const struct compensation *c);
+    void *arg;
+    struct restore_counts counts;
+};
 
 static bool is_undo(const struct restore_filter *f)
 {
@@ -102,49 +126,17 @@ static err_t emit(struct differ *d, const struct compensation *c)
     if (!id_is_named(d, c->id) || !id_is_undone(d, c->id) || !op_is_wanted(d->filter, c->op))
         return OK;
     struct restore_counts *n = &d->counts;
-    if (d->max_changes > 0 && n->inserts + n->updates + n->deletes == d->max_changes)
+    uint64_t max = d->filter->max_changes;
+    if (max > 0 && n->inserts + n->updates + n->deletes == max)
         return err_fail(ERR_VALIDATION,
                         "more than %llu changes would be made, which is the bound given; nothing "
                         "was changed: raise the bound, or narrow the restore",
-                        (unsigned long long)d->max_changes);
+                        (unsigned long long)max);
     uint64_t *count = c->op == CHANGE_INSERT   ? &n->inserts
                       : c->op == CHANGE_UPDATE ? &n->updates
                                                : &n->deletes;
     ++*count;
     return d->fn != NULL ? d->fn(d->arg, c) : OK;
-}
-
-static err_t compare_pair(struct differ *d)
-{
-    const struct state_doc *want = &d->wanted.doc, *have = &d->current.doc;
-    if (want->lsn == have->lsn || slice_equal(want->doc, have->doc))
-        return OK;
-    const struct compensation c = {
-        .op = CHANGE_UPDATE, .id = want->id, .doc = want->doc, .expect = have->lsn};
-    return emit(d, &c);
-}
-
-/** One step: the document with the least id on either side. */
-static err_t walk_one(struct differ *d)
-{
-    int order = d->wanted.ended    ? 1
-                : d->current.ended ? -1
-                                   : id_compare(d->wanted.doc.id, d->current.doc.id);
-    if (order < 0) {
-        const struct compensation c = {
-            .op = CHANGE_INSERT, .id = d->wanted.doc.id, .doc = d->wanted.doc.doc, .expect = 0};
-        TRY(emit(d, &c));
-        return side_next(&d->wanted);
-    }
-    if (order > 0) {
-        const struct compensation c = {
-            .op = CHANGE_DELETE, .id = d->current.doc.id, .expect = d->current.doc.lsn};
-        TRY(emit(d, &c));
-        return side_next(&d->current);
-    }
-    TRY(compare_pair(d));
-    TRY(side_next(&d->wanted));
-    return side_next(&d->current);
 }
 
 /* Undo ---------------------------------------------------------------------------------------- */
@@ -184,28 +176,40 @@ static err_t plan_undo(struct differ *d, struct rebuild_plan *ret)
 
 /* All ----------------------------------------------------------------------------------------- */
 
-static err_t walk(struct differ *d, const struct rebuild_plan *plan)
+/** What makes the wanted document of the current one. */
+static err_t compensate(void *arg, const struct state_doc *current, const struct state_doc *wanted)
 {
-    const struct target latest = {.kind = TARGET_LATEST};
-    if (is_undo(d->filter)) {
-        TRY(plan_undo(d, &d->wanted.plan));
-        plan = &d->wanted.plan;
+    struct compensation c = {.op = CHANGE_UPDATE};
+    if (current == NULL)
+        c.op = CHANGE_INSERT;
+    else
+        c.expect = current->lsn;
+    if (wanted == NULL) {
+        c.op = CHANGE_DELETE;
+        c.id = current->id;
+    } else {
+        c.id = wanted->id;
+        c.doc = wanted->doc;
     }
-    TRY(rebuild_plan(d->source, d->namespace_name, d->collection, &latest, &d->current.plan));
-    TRY(side_open(d, &d->wanted, plan));
-    TRY(side_open(d, &d->current, &d->current.plan));
-    while (!d->wanted.ended || !d->current.ended)
-        TRY(walk_one(d));
-    return OK;
+    return emit(arg, &c);
 }
 
-static err_t run(const struct differ *template, const struct rebuild_plan *plan,
-                 struct restore_counts *ret)
+static err_t compare_with_latest(struct differ *d, const struct rebuild_plan *wanted)
 {
-    CLEANUP(differ_release) struct differ d = *template;
-    TRY(walk(&d, plan));
-    *ret = d.counts;
-    return OK;
+    const struct target latest = {.kind = TARGET_LATEST};
+    CLEANUP(rebuild_plan_free) struct rebuild_plan current = {0};
+    TRY(rebuild_plan(d->source, d->namespace_name, d->collection, &latest, &current));
+    return restore_compare(d->source, d->namespace_name, d->collection, &current, wanted,
+                           compensate, d);
+}
+
+static err_t run(struct differ *d, const struct rebuild_plan *plan)
+{
+    if (!is_undo(d->filter))
+        return compare_with_latest(d, plan);
+    CLEANUP(rebuild_plan_free) struct rebuild_plan before = {0};
+    TRY(plan_undo(d, &before));
+    return compare_with_latest(d, &before);
 }
 
 err_t restore_diff(struct source *s, const char *namespace_name, struct slice collection,
@@ -214,16 +218,23 @@ err_t restore_diff(struct source *s, const char *namespace_name, struct slice co
                    struct restore_counts *ret)
 {
     static const struct restore_filter everything = {.undo_from = -1, .undo_to = -1};
-    struct differ d = {.source = s,
-                       .namespace_name = namespace_name,
-                       .collection = collection,
-                       .filter = filter != NULL ? filter : &everything};
-    struct restore_counts counts;
-    d.max_changes = d.filter->max_changes;
+    const struct differ fresh = {.source = s,
+                                 .namespace_name = namespace_name,
+                                 .collection = collection,
+                                 .filter = filter != NULL ? filter : &everything};
+    struct differ d = fresh;
     /* Nothing may be changed when the bound does not hold: it is counted before. */
-    if (d.max_changes > 0 && fn != NULL)
-        TRY(run(&d, plan, &counts));
+    if (d.filter->max_changes > 0 && fn != NULL) {
+        err_t err = run(&d, plan);
+        id_map_release(&d.undo);
+        TRY(err);
+        d = fresh;
+    }
     d.fn = fn;
     d.arg = arg;
-    return run(&d, plan, ret);
+    err_t err = run(&d, plan);
+    id_map_release(&d.undo);
+    if (err == OK)
+        *ret = d.counts;
+    return err;
 }

@@ -116,7 +116,8 @@ err_t restore_drill(struct source *s, const char *namespace_name, struct slice c
     TRY(drill(s, namespace_name, collection, &result));
     result.took_us = (clock_mono_ns(clock) - began) / 1000;
     *ret = result;
-    return save(s, namespace_name, collection, &result);
+    err_t err = save(s, namespace_name, collection, &result);
+    return err == ERR_USAGE ? OK : err; /* the store is open for reading only */
 }
 
 err_t restore_drill_last(struct source *s, const char *namespace_name, struct slice collection,

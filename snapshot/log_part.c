@@ -35,7 +35,7 @@ static err_t offer_record(struct part_reader *r, const struct batch_header *h,
         return ERR_END;
     arena_reset(&r->arena);
     if (change_parse(rec, append_time_us(h, rec), &r->arena, &c, &reason) != CHANGE_IS ||
-        !slice_equal(c.collection, r->part->collection))
+        (r->part->collection.data != NULL && !slice_equal(c.collection, r->part->collection)))
         return OK;
     return r->fn(r->arg, &c);
 }

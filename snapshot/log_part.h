@@ -24,7 +24,8 @@ struct log_part {
 err_t log_part_each(struct source *s, const struct log_part *part, log_part_fn fn,
                     void *arg) MUST_USE;
 
-/** The same without deciding `skipped`, for looks at names and bookmarks. */
+/** The same without deciding `skipped`, for looks at names and bookmarks; collection.data NULL: of
+ * all collections. */
 err_t log_part_each_raw(struct source *s, const struct log_part *part, log_part_fn fn,
                         void *arg) MUST_USE;
 

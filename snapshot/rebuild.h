@@ -55,6 +55,18 @@ err_t source_state(struct source *s, const char *namespace_name, struct state **
 err_t source_log_range(struct source *s, const char *namespace_name, int64_t *ret_start,
                        int64_t *ret_end) MUST_USE;
 
+/** Names, sorted by bytes. */
+struct name_list {
+    char **names; /* owned */
+    size_t count;
+};
+/** The namespaces that have a log or a manifest. */
+err_t source_namespaces(struct source *s, struct name_list *ret) MUST_USE;
+/** The collections of a namespace. ERR_NOT_FOUND: no such namespace. */
+err_t source_collections(struct source *s, const char *namespace_name,
+                         struct name_list *ret) MUST_USE;
+void name_list_free(struct name_list *l);
+
 /** What a reconstruction would read: the answer of a dry run. */
 struct rebuild_plan {
     struct store_file snapshot; /* path NULL: none, from the empty collection */

@@ -28,6 +28,14 @@ err_t restore_to_file(struct source *s, const char *namespace_name, struct slice
                       int fd, const struct restore_progress *progress,
                       struct restore_result *ret) MUST_USE;
 
+/** Calls fn for each document that is not the same in both reconstructions, by id; NULL: absent
+ * there. */
+typedef err_t (*restore_compare_fn)(void *arg, const struct state_doc *from,
+                                    const struct state_doc *to);
+err_t restore_compare(struct source *s, const char *namespace_name, struct slice collection,
+                      const struct rebuild_plan *from, const struct rebuild_plan *to,
+                      restore_compare_fn fn, void *arg) MUST_USE;
+
 /** A compensating change: what turns the current document into the wanted one. */
 struct compensation {
     enum change_op op;
@@ -63,7 +71,7 @@ struct drill_result {
 };
 /** Restores the newest LSN that has a recorded hash, from the store's files alone, and compares.
  * Damage is a drill that did not pass, not an error. The outcome is also written to
- * <ns>/<collection>/drill.json: the source's store is open for writing. ERR_NOT_FOUND: no such
+ * <ns>/<collection>/drill.json where the source's store is open for writing. ERR_NOT_FOUND: no such
  * collection, or nothing in the store yet. */
 err_t restore_drill(struct source *s, const char *namespace_name, struct slice collection,
                     struct drill_result *ret) MUST_USE;

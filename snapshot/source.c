@@ -48,6 +48,11 @@ struct cdc *source_cdc(const struct source *s)
     return s->cdc;
 }
 
+struct log *source_log(const struct source *s)
+{
+    return s->log;
+}
+
 const char *source_data_dir(const struct source *s)
 {
     return s->data_dir;

@@ -27,6 +27,9 @@ err_t extent_read(struct source *s, const char *namespace_name, struct slice col
                   struct extent *ret) MUST_USE;
 void extent_release(struct extent *e);
 
+/** The server's log, or NULL. */
+struct log *source_log(const struct source *s);
+
 /** A reader of the batches of a namespace's shard 0 from `from` on. ERR_NOT_FOUND, ERR_CORRUPT. */
 struct batch_reader {
     struct log_reader live;

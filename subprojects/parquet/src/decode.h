@@ -3,7 +3,7 @@
  *
  * Format: https://github.com/apache/parquet-format/blob/master/Encodings.md
  *
- * A decoder is a cursor: it holds no memory but (DELTA_BYTE_ARRAY) its last value and gives as
+ * A decoder is a cursor: it holds no memory but the last value of DELTA_BYTE_ARRAY and gives as
  * many values per call as asked for, so a page that says "two billion times the same" costs
  * nothing. Byte arrays are slices of the page or of the dictionary. Nothing in the input is
  * believed: a decoder reads only within [data, data + len) and fails once that does not suffice.
@@ -64,9 +64,8 @@ struct decoder {
     struct delta delta;    /* the integers, or the lengths */
     struct delta prefixes; /* DELTA_BYTE_ARRAY */
     const struct dictionary *dictionary;
-    struct mem_buf *last; /* the last value, where the page does not hold it in one piece; borrowed */
+    struct mem_buf *last; /* DELTA_BYTE_ARRAY: the value before; borrowed from the column */
     uint32_t last_len;
-    uint32_t stride, given; /* BYTE_STREAM_SPLIT: values in the page, and how many were given */
 };
 
 /** Begins with `count` values of a page. `encoding` is a number from the file. `dictionary` may be

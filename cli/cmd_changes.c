@@ -1,0 +1,207 @@
+/*
+ * cli/cmd_changes.c: spillway changes: how many changes of which kind and source each minute had,
+ * or the changes themselves: finds the moment to go back to.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/timefmt.h"
+#include "cli/change_output.h"
+#include "cli/commands.h"
+#include "cli/recovery.h"
+
+#define MINUTE_US INT64_C(60000000)
+
+static const struct cli_option options[] = {
+    {"list", 'l', NULL, "Print the changes in place of counts"},
+    {"from", 0, "LSN", "From this LSN on (the oldest that is kept)"},
+    {"since", 0, "TIME", "Only changes with ts >= TIME, with a zone"},
+    {"until", 0, "TIME", "Only changes with ts <= TIME"},
+    RECOVERY_SOURCE_OPTIONS,
+    {"json", 'j', NULL, "Print JSON, one object a line"},
+};
+
+/** A minute's changes of one source. */
+struct bucket {
+    int64_t minute;
+    char *source; /* owned; "" where the changes have none */
+    uint64_t inserts, updates, deletes, skipped, restores;
+    int64_t first_lsn, last_lsn;
+};
+
+struct counter {
+    bool list, json;
+    int64_t since, until;
+    struct bucket *buckets; /* in no order; the one used last is looked at first */
+    size_t count, cap, last;
+    struct buf line;
+};
+
+static bool is_bucket(const struct bucket *b, int64_t minute, struct slice source)
+{
+    return b->minute == minute && slice_equal(slice_of(b->source), source);
+}
+
+static struct bucket *bucket_of(struct counter *k, const struct change *c)
+{
+    int64_t minute = c->ts_us / MINUTE_US - (c->ts_us % MINUTE_US < 0);
+    struct slice source = c->source.data != NULL ? c->source : SLICE("");
+    if (k->count > 0 && is_bucket(&k->buckets[k->last], minute, source))
+        return &k->buckets[k->last];
+    /* Newest first: late events aside, changes come by time. */
+    for (size_t i = k->count; i > 0; i--) {
+        if (is_bucket(&k->buckets[i - 1], minute, source)) {
+            k->last = i - 1;
+            return &k->buckets[i - 1];
+        }
+    }
+    if (k->count == k->cap) {
+        k->cap = MAX(64, k->cap * 2);
+        k->buckets = xrealloc(k->buckets, k->cap * sizeof(*k->buckets));
+    }
+    k->last = k->count++;
+    k->buckets[k->last] = (struct bucket){
+        .minute = minute, .source = xstrndup(source.data, source.len), .first_lsn = c->lsn};
+    return &k->buckets[k->last];
+}
+
+static void count(struct counter *k, const struct change *c)
+{
+    struct bucket *b = bucket_of(k, c);
+    b->last_lsn = c->lsn;
+    if (c->skipped)
+        b->skipped++;
+    else if (c->op == CHANGE_INSERT)
+        b->inserts++;
+    else if (c->op == CHANGE_UPDATE)
+        b->updates++;
+    else
+        b->deletes++;
+    if (c->restore.data != NULL)
+        b->restores++;
+}
+
+static bool on_change(void *arg, const struct change *c)
+{
+    struct counter *k = arg;
+    if (c->ts_us < k->since || c->ts_us > k->until)
+        return true;
+    if (!k->list) {
+        count(k, c);
+        return true;
+    }
+    buf_clear(&k->line);
+    if (k->json)
+        change_output_json(&k->line, c);
+    else
+        change_output_text(&k->line, c);
+    return fwrite(k->line.data, 1, k->line.len, stdout) == k->line.len;
+}
+
+static int by_minute(const void *a, const void *b)
+{
+    const struct bucket *x = a, *y = b;
+    if (x->minute != y->minute)
+        return x->minute < y->minute ? -1 : 1;
+    return strcmp(x->source, y->source);
+}
+
+static void print_bucket(struct counter *k, const struct bucket *b)
+{
+    char minute[TIMEFMT_MAX];
+    timefmt_rfc3339(b->minute * MINUTE_US, minute);
+    buf_clear(&k->line);
+    if (k->json) {
+        buf_printf(&k->line, "{\"minute\":\"%s\",\"source\":", minute);
+        buf_append_json(&k->line, b->source, strlen(b->source));
+        buf_printf(&k->line,
+                   ",\"inserts\":%" PRIu64 ",\"updates\":%" PRIu64 ",\"deletes\":%" PRIu64
+                   ",\"skipped\":%" PRIu64 ",\"restores\":%" PRIu64 ",\"firstLsn\":%" PRId64
+                   ",\"lastLsn\":%" PRId64 "}\n",
+                   b->inserts, b->updates, b->deletes, b->skipped, b->restores, b->first_lsn,
+                   b->last_lsn);
+    } else {
+        buf_printf(&k->line,
+                   "%.16sZ  %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64 "  %12" PRId64
+                   " %12" PRId64 "  ",
+                   minute, b->inserts, b->updates, b->deletes, b->skipped, b->first_lsn,
+                   b->last_lsn);
+        if (*b->source != '\0')
+            buf_append_json(&k->line, b->source, strlen(b->source));
+        buf_append_char(&k->line, '\n');
+    }
+    fwrite(k->line.data, 1, k->line.len, stdout);
+}
+
+static void print_buckets(struct counter *k)
+{
+    if (k->list)
+        return;
+    if (!k->json)
+        printf("%-17s  %9s %9s %9s %9s  %12s %12s  %s\n", "MINUTE", "INSERTS", "UPDATES", "DELETES",
+               "SKIPPED", "FIRST LSN", "LAST LSN", "SOURCE");
+    if (k->count > 0)
+        qsort(k->buckets, k->count, sizeof(*k->buckets), by_minute);
+    for (size_t i = 0; i < k->count; i++)
+        print_bucket(k, &k->buckets[i]);
+}
+
+static err_t walk(struct source *s, const struct place *place, bool from_given, int64_t from,
+                  struct counter *k)
+{
+    int64_t oldest = from;
+    err_t err = changes_each(s, place->namespace_name, place->collection, NULL, from, INT64_MAX,
+                             on_change, k, &oldest);
+    if (err == ERR_OFFSET_OUT_OF_RANGE && !from_given) {
+        fprintf(stderr, "spillway changes: changes below LSN %" PRId64 " are no longer kept\n",
+                oldest);
+        err = changes_each(s, place->namespace_name, place->collection, NULL, oldest, INT64_MAX,
+                           on_change, k, &oldest);
+    }
+    return err;
+}
+
+static int run(const struct cli_args *args)
+{
+    CLEANUP(place_release) struct place place = {0};
+    struct counter k = {.list = options_has(args, "list"),
+                        .json = options_has(args, "json"),
+                        .since = INT64_MIN,
+                        .until = INT64_MAX};
+    int64_t from = 0;
+    struct source *s;
+    int rc = place_parse(args, 0, &place);
+    if (rc != EXIT_OK)
+        return rc;
+    if (!recovery_time(args, "since", &k.since) || !recovery_time(args, "until", &k.until) ||
+        !options_number(args, "from", 0, INT64_MAX, &from))
+        return EXIT_USAGE;
+    rc = recovery_open(args, &s);
+    if (rc != EXIT_OK)
+        return rc;
+    err_t err = walk(s, &place, options_has(args, "from"), from, &k);
+    if (err == OK)
+        print_buckets(&k);
+    for (size_t i = 0; i < k.count; i++)
+        free(k.buckets[i].source);
+    free(k.buckets);
+    buf_release(&k.line);
+    source_close(s);
+    return err == OK ? EXIT_OK : recovery_failed(args, err);
+}
+
+const struct cli_command command_changes = {
+    .name = "changes",
+    .usage = "changes [OPTIONS] NS/COLLECTION",
+    .summary = "Count a collection's changes per minute, or list them",
+    .about = "Finds the moment to go back to: counts by kind and source for each minute of the\n"
+             "changes' own times, with the LSNs in which they lie.\n" RECOVERY_SOURCE_ABOUT,
+    .options = options,
+    .option_count = ARRAY_LEN(options),
+    .positional_max = 1,
+    .example = "  spillway changes default/orders --since 2026-02-02T14:00:00Z\n"
+               "  spillway changes default/orders --list --from 4700\n",
+    .run = run,
+};

@@ -1,0 +1,327 @@
+/*
+ * cli/cmd_restore.c: spillway restore: a collection, or all of a namespace, as of any moment: to
+ * standard output, a file, or back in place through a running server; what it would read and
+ * change; a drill.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/recovery.h"
+#include "cli/remote.h"
+#include "cli/restore_ask.h"
+
+static const struct cli_option options[] = {
+    {"at", 0, "TIME", "As of this time, with a zone: changes with ts <= TIME"},
+    {"lsn", 0, "N", "As of this LSN, that change included"},
+    {"bookmark", 0, "B", "As of the last change that carries this bookmark"},
+    {"snapshot", 0, "NAME", "This snapshot"},
+    {"latest", 0, NULL, "The current state"},
+    {"exclusive", 'x', NULL, "Without changes at TIME, or the change at N or B"},
+    {"format", 'f', "FORMAT", "ndjson, parquet or sqlite (ndjson)"},
+    {"to", 'o', "FILE", "Write here, never over an existing file; for NS alone a directory"},
+    {"in-place", 0, NULL, "Put it back through the running server"},
+    {"dry-run", 'n', NULL, "Only say what would be read and changed"},
+    {"ids", 0, "FILE", "In place: only the documents whose ids stand in FILE, one a line"},
+    {"only", 0, "KIND", "In place: only go back on deletes, updates or inserts"},
+    {"undo", 0, "N..N", "In place: undo these LSNs, but not what was written later"},
+    {"max-changes", 0, "N", "In place: refuse to make more changes than this"},
+    {"drill", 0, NULL, "Restore from the store's files alone and compare with the recorded hash"},
+    RECOVERY_SOURCE_OPTIONS,
+    REMOTE_OPTIONS,
+    {"json", 'j', NULL, "Print the result as JSON"},
+};
+
+/* To a file ----------------------------------------------------------------------------------- */
+
+static bool on_progress(void *arg, uint64_t done, uint64_t total)
+{
+    struct progress *p = arg;
+    p->total_bytes = total;
+    progress_update(p, done, 0);
+    return true;
+}
+
+static err_t write_one(struct source *s, const struct place *place, const struct restore_ask *ask,
+                       const char *path, struct restore_result *ret)
+{
+    struct rebuild_plan plan;
+    struct progress bar;
+    TRY(rebuild_plan(s, place->namespace_name, place->collection, &ask->target, &plan));
+    progress_start(&bar, "restore", 0);
+    const struct restore_progress progress = {on_progress, &bar};
+    err_t err = restore_to_file(s, place->namespace_name, place->collection, &plan, ask->format,
+                                path, STDOUT_FILENO, &progress, ret);
+    progress_end(&bar);
+    rebuild_plan_free(&plan);
+    return err;
+}
+
+static void print_result(const struct cli_args *args, const char *path,
+                         const struct restore_result *r)
+{
+    char hash[33];
+    FILE *out = path == NULL ? stderr : stdout;
+    state_hash_format(r->hash, hash);
+    if (options_has(args, "json")) {
+        CLEANUP(buf_release) struct buf line = BUF_INIT;
+        buf_printf(&line, "{\"rows\":%" PRIu64 ",\"hash\":\"%s\",\"path\":", r->rows, hash);
+        if (path != NULL)
+            buf_append_json(&line, path, strlen(path));
+        else
+            buf_append_str(&line, "null");
+        fprintf(out, "%.*s}\n", (int)line.len, line.data);
+    } else if (path != NULL) {
+        printf("%s: %" PRIu64 " documents, state hash %s\n", path, r->rows, hash);
+    }
+}
+
+static int restore_file(const struct cli_args *args, const struct place *place,
+                        const struct restore_ask *ask)
+{
+    struct source *s;
+    struct restore_result result;
+    const char *path = options_value(args, "to");
+    int rc = recovery_open(args, &s);
+    if (rc != EXIT_OK)
+        return rc;
+    err_t err = write_one(s, place, ask, path, &result);
+    source_close(s);
+    if (err != OK)
+        return recovery_failed(args, err);
+    print_result(args, path, &result);
+    return EXIT_OK;
+}
+
+/* All collections of a namespace -------------------------------------------------------------- */
+
+static const char *const extensions[] = {
+    [RESTORE_NDJSON] = "ndjson", [RESTORE_PARQUET] = "parquet", [RESTORE_SQLITE] = "sqlite"};
+
+static err_t write_all(const struct cli_args *args, struct source *s, const char *namespace_name,
+                       const struct restore_ask *ask, const char *dir, const char *shown)
+{
+    CLEANUP(name_list_free) struct name_list names = {0};
+    TRY(source_collections(s, namespace_name, &names));
+    TRY(io_mkdir(io_posix(), dir));
+    for (size_t i = 0; i < names.count; i++) {
+        CLEANUP(xfree_ptr) char *owned = xstrdup(namespace_name);
+        const struct place place = {owned, slice_of(names.names[i])};
+        CLEANUP(xfree_ptr) char *file = store_component(place.collection);
+        CLEANUP(xfree_ptr) char *path = xasprintf("%s/%s.%s", dir, file, extensions[ask->format]);
+        CLEANUP(xfree_ptr) char *last = xasprintf("%s/%s.%s", shown, file, extensions[ask->format]);
+        struct restore_result result;
+        TRY(write_one(s, &place, ask, path, &result));
+        print_result(args, last, &result);
+    }
+    return OK;
+}
+
+static err_t drop_file(void *arg, const char *name)
+{
+    CLEANUP(xfree_ptr) char *path = xasprintf("%s/%s", (const char *)arg, name);
+    return io_unlink(io_posix(), path);
+}
+
+/** Takes a half-written directory away; what fails is left, under its temporary name. */
+static void drop_dir(char *dir)
+{
+    if (io_list(io_posix(), dir, drop_file, dir) != OK || io_rmdir(io_posix(), dir) != OK)
+        fprintf(stderr, "spillway restore: %s is left behind\n", dir);
+}
+
+static err_t publish_dir(const char *temp, const char *to)
+{
+    const char *slash = strrchr(to, '/');
+    CLEANUP(xfree_ptr)
+    char *parent = slash == NULL ? xstrdup(".") : xstrndup(to, MAX(1, (size_t)(slash - to)));
+    TRY(io_sync_dir(io_posix(), temp));
+    TRY(io_rename(io_posix(), temp, to));
+    return io_sync_dir(io_posix(), parent);
+}
+
+static int restore_namespace(const struct cli_args *args, const struct restore_ask *ask)
+{
+    struct source *s;
+    CLEANUP(xfree_ptr) char *to = xstrdup(options_value(args, "to"));
+    for (size_t len = strlen(to); len > 1 && to[len - 1] == '/'; len--)
+        to[len - 1] = '\0';
+    if (io_exists(io_posix(), to))
+        return recovery_failed(
+            args, err_fail(ERR_EXISTS, "%s exists already; restores never overwrite", to));
+    int rc = recovery_open(args, &s);
+    if (rc != EXIT_OK)
+        return rc;
+    CLEANUP(xfree_ptr) char *temp = xasprintf("%s.partial-%ld", to, (long)getpid());
+    err_t err = write_all(args, s, args->positional[0], ask, temp, to);
+    if (err == OK)
+        err = publish_dir(temp, to);
+    rc = err == OK ? EXIT_OK : recovery_failed(args, err);
+    if (err != OK && io_exists(io_posix(), temp))
+        drop_dir(temp);
+    source_close(s);
+    return rc;
+}
+
+/* Dry run and drill --------------------------------------------------------------------------- */
+
+static err_t plan_and_count(struct source *s, const struct place *place,
+                            const struct restore_ask *ask, struct rebuild_plan *plan,
+                            struct restore_counts *counts)
+{
+    if (!ask->has_undo)
+        TRY(rebuild_plan(s, place->namespace_name, place->collection, &ask->target, plan));
+    return restore_diff(s, place->namespace_name, place->collection, plan, &ask->filter, NULL, NULL,
+                        counts);
+}
+
+static void print_dry_run(const struct cli_args *args, const struct restore_ask *ask,
+                          const struct rebuild_plan *plan, const struct restore_counts *n)
+{
+    CLEANUP(buf_release) struct buf out = BUF_INIT;
+    if (options_has(args, "json")) {
+        recovery_plan_json(&out, plan);
+        buf_printf(&out,
+                   ",\"inserts\":%" PRIu64 ",\"updates\":%" PRIu64 ",\"deletes\":%" PRIu64 "}\n",
+                   n->inserts, n->updates, n->deletes);
+    } else {
+        if (!ask->has_undo)
+            recovery_plan_text(&out, plan);
+        buf_printf(&out,
+                   "in place  %" PRIu64 " inserts, %" PRIu64 " updates, %" PRIu64
+                   " deletes against the current state\n",
+                   n->inserts, n->updates, n->deletes);
+    }
+    fwrite(out.data, 1, out.len, stdout);
+}
+
+static int dry_run(const struct cli_args *args, const struct place *place,
+                   const struct restore_ask *ask)
+{
+    struct source *s;
+    struct rebuild_plan plan = {0};
+    struct restore_counts counts;
+    int rc = recovery_open(args, &s);
+    if (rc != EXIT_OK)
+        return rc;
+    err_t err = plan_and_count(s, place, ask, &plan, &counts);
+    if (err == OK)
+        print_dry_run(args, ask, &plan, &counts);
+    else
+        rc = recovery_failed(args, err);
+    rebuild_plan_free(&plan);
+    source_close(s);
+    return rc;
+}
+
+static int drill(const struct cli_args *args, const struct place *place)
+{
+    struct source *s;
+    struct drill_result r;
+    int lock;
+    /* Beside a running server the outcome is only printed. */
+    int rc = recovery_open_writable(args, &s, &lock);
+    if (rc == RECOVERY_SERVED)
+        rc = recovery_open(args, &s);
+    if (rc != EXIT_OK)
+        return rc;
+    err_t err = restore_drill(s, place->namespace_name, place->collection, &r);
+    source_close(s);
+    if (lock >= 0)
+        close(lock);
+    if (err != OK)
+        return recovery_failed(args, err);
+    CLEANUP(buf_release) struct buf out = BUF_INIT;
+    if (options_has(args, "json")) {
+        buf_printf(&out, "{\"passed\":%s,\"lsn\":%" PRId64 ",\"tookUs\":%" PRId64 ",\"text\":",
+                   r.passed ? "true" : "false", r.lsn, r.took_us);
+        buf_append_json(&out, r.text, strlen(r.text));
+        buf_append_str(&out, "}\n");
+    } else {
+        buf_printf(&out, "drill %s at LSN %" PRId64 " in %.3f s%s%s\n",
+                   r.passed ? "passed" : "FAILED", r.lsn, (double)r.took_us / 1e6,
+                   r.passed ? "" : ": ", r.text);
+    }
+    fwrite(out.data, 1, out.len, stdout);
+    return r.passed ? EXIT_OK : EXIT_FAILED;
+}
+
+/* In place ------------------------------------------------------------------------------------ */
+
+static int in_place(const struct cli_args *args, const struct place *place,
+                    const struct restore_ask *ask)
+{
+    CLEANUP(http_client_free_ptr) struct http_client *client = NULL;
+    CLEANUP(buf_release) struct buf body = BUF_INIT;
+    CLEANUP(xfree_ptr) char *path = place_url(place, "restore");
+    const char *token;
+    struct http_client_reply reply;
+    int rc = remote_open(args, &client, &token);
+    if (rc != EXIT_OK)
+        return rc;
+    restore_ask_body(ask, options_has(args, "dry-run"), &body);
+    const struct http_client_request request = {.method = "POST",
+                                                .path = path,
+                                                .content_type = "application/json",
+                                                .token = token,
+                                                .body = buf_slice(&body)};
+    err_t err = http_client_send(client, &request, &reply);
+    if (err != OK)
+        return recovery_failed(args, err);
+    rc = restore_ask_report(args, &reply);
+    buf_release(&reply.body);
+    return rc;
+}
+
+/* All ----------------------------------------------------------------------------------------- */
+
+static int restore_collection(const struct cli_args *args, const struct restore_ask *ask)
+{
+    CLEANUP(place_release) struct place place = {0};
+    int rc = place_parse(args, 0, &place);
+    if (rc != EXIT_OK)
+        return rc;
+    if (options_has(args, "drill"))
+        return drill(args, &place);
+    if (options_has(args, "in-place"))
+        return in_place(args, &place, ask);
+    if (options_has(args, "dry-run"))
+        return dry_run(args, &place, ask);
+    return restore_file(args, &place, ask);
+}
+
+static int run(const struct cli_args *args)
+{
+    CLEANUP(restore_ask_release) struct restore_ask ask;
+    int rc = restore_ask_read(args, &ask);
+    if (rc != EXIT_OK)
+        return rc;
+    if (args->positional_count == 1 && strchr(args->positional[0], '/') == NULL &&
+        ask.whole_namespace)
+        return restore_namespace(args, &ask);
+    return restore_collection(args, &ask);
+}
+
+const struct cli_command command_restore = {
+    .name = "restore",
+    .usage = "restore [OPTIONS] NS/COLLECTION\n"
+             "       spillway restore (--lsn N | --at TIME | --latest) --to DIR NS",
+    .summary = "Bring a collection back as of any moment",
+    .about =
+        "One target is needed: --at, --lsn, --bookmark, --snapshot or --latest (or --undo).\n"
+        "Writes NDJSON to standard output, or a file (--to), or puts the state back in place as\n"
+        "new changes through the running server (--in-place). The last form writes every\n"
+        "collection of a namespace into a new directory.\n" RECOVERY_SOURCE_ABOUT REMOTE_ABOUT,
+    .options = options,
+    .option_count = ARRAY_LEN(options),
+    .positional_max = 1,
+    .example =
+        "  spillway restore default/orders --at 2026-02-02T14:30:00Z --dry-run\n"
+        "  spillway restore default/orders --at 2026-02-02T14:30:00Z --only deletes --in-place\n"
+        "  spillway restore default/orders --lsn 4711 --format parquet --to orders.parquet\n",
+    .run = run,
+};

@@ -1,0 +1,30 @@
+/*
+ * cli/restore_ask.h: what `spillway restore` was asked for: its options, checked, and the same as
+ * the body of POST /restore.
+ */
+#ifndef CLI_RESTORE_ASK_H
+#define CLI_RESTORE_ASK_H
+
+#include "base/buf.h"
+#include "cli/http_client.h"
+#include "cli/options.h"
+#include "snapshot/restore.h"
+
+struct restore_ask {
+    bool has_target, has_undo;
+    bool whole_namespace; /* target and output fit a namespace */
+    struct target target;
+    enum restore_format format;
+    struct restore_filter filter;
+    char *ids_text; /* owned: what filter.ids points into */
+};
+
+/** EXIT_OK, or the exit status after a message. Release in any case. */
+int restore_ask_read(const struct cli_args *args, struct restore_ask *ret);
+void restore_ask_release(struct restore_ask *ask);
+
+void restore_ask_body(const struct restore_ask *ask, bool dry_run, struct buf *out);
+/** Prints the server's answer; the exit status. */
+int restore_ask_report(const struct cli_args *args, const struct http_client_reply *reply);
+
+#endif
