@@ -12,8 +12,8 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/recovery.h"
+#include "cli/recovery_ask.h"
 #include "cli/remote.h"
-#include "cli/restore_ask.h"
 
 static const struct cli_option options[] = {
     {"at", 0, "TIME", "As of this time, with a zone: changes with ts <= TIME"},
@@ -46,7 +46,7 @@ static bool on_progress(void *arg, uint64_t done, uint64_t total)
     return true;
 }
 
-static err_t write_one(struct source *s, const struct place *place, const struct restore_ask *ask,
+static err_t write_one(struct source *s, const struct place *place, const struct recovery_ask *ask,
                        const char *path, struct restore_result *ret)
 {
     struct rebuild_plan plan;
@@ -81,7 +81,7 @@ static void print_result(const struct cli_args *args, const char *path,
 }
 
 static int restore_file(const struct cli_args *args, const struct place *place,
-                        const struct restore_ask *ask)
+                        const struct recovery_ask *ask)
 {
     struct source *s;
     struct restore_result result;
@@ -103,7 +103,7 @@ static const char *const extensions[] = {
     [RESTORE_NDJSON] = "ndjson", [RESTORE_PARQUET] = "parquet", [RESTORE_SQLITE] = "sqlite"};
 
 static err_t write_all(const struct cli_args *args, struct source *s, const char *namespace_name,
-                       const struct restore_ask *ask, const char *dir, const char *shown)
+                       const struct recovery_ask *ask, const char *dir, const char *shown)
 {
     CLEANUP(name_list_free) struct name_list names = {0};
     TRY(source_collections(s, namespace_name, &names));
@@ -144,7 +144,7 @@ static err_t publish_dir(const char *temp, const char *to)
     return io_sync_dir(io_posix(), parent);
 }
 
-static int restore_namespace(const struct cli_args *args, const struct restore_ask *ask)
+static int restore_namespace(const struct cli_args *args, const struct recovery_ask *ask)
 {
     struct source *s;
     CLEANUP(xfree_ptr) char *to = xstrdup(options_value(args, "to"));
@@ -170,7 +170,7 @@ static int restore_namespace(const struct cli_args *args, const struct restore_a
 /* Dry run and drill --------------------------------------------------------------------------- */
 
 static err_t plan_and_count(struct source *s, const struct place *place,
-                            const struct restore_ask *ask, struct rebuild_plan *plan,
+                            const struct recovery_ask *ask, struct rebuild_plan *plan,
                             struct restore_counts *counts)
 {
     if (!ask->has_undo)
@@ -179,7 +179,7 @@ static err_t plan_and_count(struct source *s, const struct place *place,
                         counts);
 }
 
-static void print_dry_run(const struct cli_args *args, const struct restore_ask *ask,
+static void print_dry_run(const struct cli_args *args, const struct recovery_ask *ask,
                           const struct rebuild_plan *plan, const struct restore_counts *n)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT;
@@ -200,7 +200,7 @@ static void print_dry_run(const struct cli_args *args, const struct restore_ask 
 }
 
 static int dry_run(const struct cli_args *args, const struct place *place,
-                   const struct restore_ask *ask)
+                   const struct recovery_ask *ask)
 {
     struct source *s;
     struct rebuild_plan plan = {0};
@@ -253,7 +253,7 @@ static int drill(const struct cli_args *args, const struct place *place)
 /* In place ------------------------------------------------------------------------------------ */
 
 static int in_place(const struct cli_args *args, const struct place *place,
-                    const struct restore_ask *ask)
+                    const struct recovery_ask *ask)
 {
     CLEANUP(http_client_free_ptr) struct http_client *client = NULL;
     CLEANUP(buf_release) struct buf body = BUF_INIT;
@@ -263,7 +263,7 @@ static int in_place(const struct cli_args *args, const struct place *place,
     int rc = remote_open(args, &client, &token);
     if (rc != EXIT_OK)
         return rc;
-    restore_ask_body(ask, options_has(args, "dry-run"), &body);
+    recovery_ask_body(ask, options_has(args, "dry-run"), &body);
     const struct http_client_request request = {.method = "POST",
                                                 .path = path,
                                                 .content_type = "application/json",
@@ -272,14 +272,14 @@ static int in_place(const struct cli_args *args, const struct place *place,
     err_t err = http_client_send(client, &request, &reply);
     if (err != OK)
         return recovery_failed(args, err);
-    rc = restore_ask_report(args, &reply);
+    rc = recovery_ask_report(args, &reply);
     buf_release(&reply.body);
     return rc;
 }
 
 /* All ----------------------------------------------------------------------------------------- */
 
-static int restore_collection(const struct cli_args *args, const struct restore_ask *ask)
+static int restore_collection(const struct cli_args *args, const struct recovery_ask *ask)
 {
     CLEANUP(place_release) struct place place = {0};
     int rc = place_parse(args, 0, &place);
@@ -296,8 +296,8 @@ static int restore_collection(const struct cli_args *args, const struct restore_
 
 static int run(const struct cli_args *args)
 {
-    CLEANUP(restore_ask_release) struct restore_ask ask;
-    int rc = restore_ask_read(args, &ask);
+    CLEANUP(recovery_ask_release) struct recovery_ask ask;
+    int rc = recovery_ask_read(args, &ask);
     if (rc != EXIT_OK)
         return rc;
     if (args->positional_count == 1 && strchr(args->positional[0], '/') == NULL &&

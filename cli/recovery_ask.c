@@ -1,4 +1,4 @@
-#include "cli/restore_ask.h"
+#include "cli/recovery_ask.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -12,7 +12,7 @@
 
 #define IDS_BYTES_MAX MIB(256)
 
-void restore_ask_release(struct restore_ask *ask)
+void recovery_ask_release(struct recovery_ask *ask)
 {
     free(ask->filter.ids);
     free(ask->ids_text);
@@ -24,7 +24,7 @@ void restore_ask_release(struct restore_ask *ask)
 
 /* Reading ------------------------------------------------------------------------------------- */
 
-static int read_target(const struct cli_args *args, struct restore_ask *ask)
+static int read_target(const struct cli_args *args, struct recovery_ask *ask)
 {
     static const struct {
         const char *option;
@@ -56,7 +56,7 @@ static int read_target(const struct cli_args *args, struct restore_ask *ask)
 }
 
 /** The target's name, behind read_target. */
-static int read_name(const struct cli_args *args, struct restore_ask *ask)
+static int read_name(const struct cli_args *args, struct recovery_ask *ask)
 {
     const char *option = ask->target.kind == TARGET_BOOKMARK   ? "bookmark"
                          : ask->target.kind == TARGET_SNAPSHOT ? "snapshot"
@@ -70,7 +70,7 @@ static int read_name(const struct cli_args *args, struct restore_ask *ask)
     return EXIT_OK;
 }
 
-static int read_format(const struct cli_args *args, struct restore_ask *ask)
+static int read_format(const struct cli_args *args, struct recovery_ask *ask)
 {
     static const char *const names[] = {
         [RESTORE_NDJSON] = "ndjson", [RESTORE_PARQUET] = "parquet", [RESTORE_SQLITE] = "sqlite"};
@@ -103,7 +103,7 @@ static int read_only_kind(const struct cli_args *args, struct restore_filter *f)
     return EXIT_OK;
 }
 
-static int read_undo(const struct cli_args *args, struct restore_ask *ask)
+static int read_undo(const struct cli_args *args, struct recovery_ask *ask)
 {
     const char *text = options_value(args, "undo");
     char *end;
@@ -129,7 +129,7 @@ static int by_bytes(const void *a, const void *b)
 }
 
 /** One id a line. */
-static int read_ids(const struct cli_args *args, struct restore_ask *ask)
+static int read_ids(const struct cli_args *args, struct recovery_ask *ask)
 {
     const char *path = options_value(args, "ids");
     size_t len, cap = 0;
@@ -159,7 +159,7 @@ static int read_ids(const struct cli_args *args, struct restore_ask *ask)
     return EXIT_OK;
 }
 
-static int check(const struct cli_args *args, const struct restore_ask *ask)
+static int check(const struct cli_args *args, const struct recovery_ask *ask)
 {
     static const char *const selective[] = {"ids", "only", "undo", "max-changes"};
     bool in_place = options_has(args, "in-place"), dry = options_has(args, "dry-run");
@@ -180,13 +180,13 @@ static int check(const struct cli_args *args, const struct restore_ask *ask)
     return EXIT_OK;
 }
 
-typedef int (*read_fn)(const struct cli_args *args, struct restore_ask *ask);
+typedef int (*read_fn)(const struct cli_args *args, struct recovery_ask *ask);
 
-int restore_ask_read(const struct cli_args *args, struct restore_ask *ret)
+int recovery_ask_read(const struct cli_args *args, struct recovery_ask *ret)
 {
     static const read_fn readers[] = {read_target, read_name, read_format, read_undo, read_ids};
     int64_t max = 0;
-    *ret = (struct restore_ask){.filter = {.undo_from = -1, .undo_to = -1}};
+    *ret = (struct recovery_ask){.filter = {.undo_from = -1, .undo_to = -1}};
     for (size_t i = 0; i < ARRAY_LEN(readers); i++) {
         int rc = readers[i](args, ret);
         if (rc != EXIT_OK)
@@ -229,7 +229,7 @@ static void append_target(const struct target *t, struct buf *out)
         buf_append_str(out, ",\"exclusive\":true");
 }
 
-void restore_ask_body(const struct restore_ask *ask, bool dry_run, struct buf *out)
+void recovery_ask_body(const struct recovery_ask *ask, bool dry_run, struct buf *out)
 {
     const struct restore_filter *f = &ask->filter;
     buf_append_char(out, '{');
@@ -294,7 +294,7 @@ static void print_reply(json_t *reply)
     }
 }
 
-int restore_ask_report(const struct cli_args *args, const struct http_client_reply *reply)
+int recovery_ask_report(const struct cli_args *args, const struct http_client_reply *reply)
 {
     json_t *root = json_loadb(reply->body.data, reply->body.len, 0, NULL);
     int rc = reply->status == 200 && json_is_object(root) ? EXIT_OK : EXIT_FAILED;

@@ -1,16 +1,16 @@
 /*
- * cli/restore_ask.h: what `spillway restore` was asked for: its options, checked, and the same as
+ * cli/recovery_ask.h: what `spillway restore` was asked for: its options, checked, and the same as
  * the body of POST /restore.
  */
-#ifndef CLI_RESTORE_ASK_H
-#define CLI_RESTORE_ASK_H
+#ifndef CLI_RECOVERY_ASK_H
+#define CLI_RECOVERY_ASK_H
 
 #include "base/buf.h"
 #include "cli/http_client.h"
 #include "cli/options.h"
 #include "snapshot/restore.h"
 
-struct restore_ask {
+struct recovery_ask {
     bool has_target, has_undo;
     bool whole_namespace; /* target and output fit a namespace */
     struct target target;
@@ -20,11 +20,11 @@ struct restore_ask {
 };
 
 /** EXIT_OK, or the exit status after a message. Release in any case. */
-int restore_ask_read(const struct cli_args *args, struct restore_ask *ret);
-void restore_ask_release(struct restore_ask *ask);
+int recovery_ask_read(const struct cli_args *args, struct recovery_ask *ret);
+void recovery_ask_release(struct recovery_ask *ask);
 
-void restore_ask_body(const struct restore_ask *ask, bool dry_run, struct buf *out);
+void recovery_ask_body(const struct recovery_ask *ask, bool dry_run, struct buf *out);
 /** Prints the server's answer; the exit status. */
-int restore_ask_report(const struct cli_args *args, const struct http_client_reply *reply);
+int recovery_ask_report(const struct cli_args *args, const struct http_client_reply *reply);
 
 #endif
