@@ -15,7 +15,8 @@ static size_t bytes_left(const struct decoder *d)
     return (size_t)(d->end - d->at);
 }
 
-/* PLAIN ----------------------------------------------------------------------------------------- */
+/* PLAIN -----------------------------------------------------------------------------------------
+ */
 
 static int plain_booleans(struct decoder *d, struct pq_value *out, size_t count,
                           struct pq_error *err)
@@ -101,7 +102,8 @@ static int read_plain(struct decoder *d, struct pq_value *out, size_t count, str
     return pq_fail(err, PQ_USAGE, "no such type");
 }
 
-/* Dictionary and RLE ---------------------------------------------------------------------------- */
+/* Dictionary and RLE ----------------------------------------------------------------------------
+ */
 
 static int read_indexes(struct decoder *d, struct pq_value *out, size_t count, struct pq_error *err)
 {
@@ -139,7 +141,8 @@ static int read_rle_booleans(struct decoder *d, struct pq_value *out, size_t cou
     return PQ_OK;
 }
 
-/* Deltas ---------------------------------------------------------------------------------------- */
+/* Deltas ----------------------------------------------------------------------------------------
+ */
 
 static int read_delta_integers(struct decoder *d, struct pq_value *out, size_t count,
                                struct pq_error *err)
@@ -183,7 +186,8 @@ static int read_delta_length(struct decoder *d, struct pq_value *out, size_t cou
     return PQ_OK;
 }
 
-/* One value: the first `prefix` bytes of the one before, which stay where they are, and a suffix. */
+/* One value: the first `prefix` bytes of the one before, which stay where they are, and a suffix.
+ */
 static int read_delta_bytes(struct decoder *d, struct pq_value *out, struct pq_error *err)
 {
     int64_t prefix, suffix;
@@ -204,7 +208,46 @@ static int read_delta_bytes(struct decoder *d, struct pq_value *out, struct pq_e
     return PQ_OK;
 }
 
-/* Choice ---------------------------------------------------------------------------------------- */
+/* BYTE_STREAM_SPLIT -----------------------------------------------------------------------------
+ */
+
+/* The first bytes of all values, then the second ones, and so on. */
+static uint64_t gather(const struct decoder *d, uint32_t i, unsigned width)
+{
+    uint64_t word = 0;
+    for (unsigned byte = 0; byte < width; byte++)
+        word |= (uint64_t)d->at[(size_t)byte * d->stride + i] << 8 * byte;
+    return word;
+}
+
+static int read_split_fixed(struct decoder *d, struct pq_value *out, struct pq_error *err)
+{
+    PQ_TRY(pq_mem_buf_reserve(d->last, 16, err));
+    for (unsigned byte = 0; byte < 16; byte++)
+        d->last->data[byte] = d->at[(size_t)byte * d->stride + d->given];
+    d->given++;
+    *out = (struct pq_value){.bytes = {d->last->data, 16}};
+    return PQ_OK;
+}
+
+static int read_split(struct decoder *d, struct pq_value *out, size_t count, struct pq_error *err)
+{
+    if (count > d->stride - d->given)
+        return short_page(err);
+    if (d->type == PQ_FIXED_16)
+        return count == 0 ? PQ_OK : read_split_fixed(d, out, err);
+    for (size_t i = 0; i < count; i++, d->given++) {
+        out[i].null = false;
+        if (d->type == PQ_INT32)
+            out[i].i32 = (int32_t)gather(d, d->given, 4);
+        else
+            out[i].i64 = (int64_t)gather(d, d->given, 8);
+    }
+    return PQ_OK;
+}
+
+/* Choice ----------------------------------------------------------------------------------------
+ */
 
 static int broken_deltas(struct pq_error *err)
 {
@@ -238,12 +281,10 @@ static int init_delta_bytes(struct decoder *d, uint32_t count, struct pq_error *
     return init_delta_length(d, count, err);
 }
 
-static int init_dictionary(struct decoder *d, uint32_t count, struct pq_error *err)
+static int init_dictionary(struct decoder *d, struct pq_error *err)
 {
     if (d->dictionary == NULL)
         return pq_fail(err, PQ_CORRUPT, "a page refers to a dictionary that is not there");
-    if (count == 0)
-        return PQ_OK;
     if (d->at == d->end || *d->at > 32)
         return pq_fail(err, PQ_CORRUPT, "a page's dictionary indexes have no valid width");
     pq_hybrid_init(&d->hybrid, d->at + 1, bytes_left(d) - 1, *d->at);
@@ -262,6 +303,14 @@ static int init_rle(struct decoder *d, struct pq_error *err)
     return PQ_OK;
 }
 
+static int init_split(struct decoder *d, uint32_t count, struct pq_error *err)
+{
+    size_t width = d->type == PQ_FIXED_16 ? 16 : d->type == PQ_INT32 ? 4 : 8;
+    d->stride = count;
+    d->given = 0;
+    return bytes_left(d) == count * width ? PQ_OK : short_page(err);
+}
+
 static const struct {
     const char *name;
     unsigned types; /* bits of enum pq_type */
@@ -274,7 +323,8 @@ static const struct {
     [FORMAT_DELTA_LENGTH_BYTE_ARRAY] = {"DELTA_LENGTH_BYTE_ARRAY", 1u << PQ_BYTE_ARRAY},
     [FORMAT_DELTA_BYTE_ARRAY] = {"DELTA_BYTE_ARRAY", 1u << PQ_BYTE_ARRAY | 1u << PQ_FIXED_16},
     [FORMAT_RLE_DICTIONARY] = {"RLE_DICTIONARY", 0x3f},
-    [FORMAT_BYTE_STREAM_SPLIT] = {"BYTE_STREAM_SPLIT", 0},
+    [FORMAT_BYTE_STREAM_SPLIT] = {"BYTE_STREAM_SPLIT", 1u << PQ_INT32 | 1u << PQ_INT64 |
+                                                           1u << PQ_DOUBLE | 1u << PQ_FIXED_16},
 };
 
 static int check_encoding(enum pq_type type, int32_t encoding, struct pq_error *err)
@@ -288,40 +338,51 @@ static int check_encoding(enum pq_type type, int32_t encoding, struct pq_error *
     return PQ_OK;
 }
 
+static int init_encoding(struct decoder *d, uint32_t count, struct pq_error *err)
+{
+    switch (d->encoding) {
+    case FORMAT_PLAIN:
+        return PQ_OK;
+    case FORMAT_PLAIN_DICTIONARY:
+    case FORMAT_RLE_DICTIONARY:
+        return init_dictionary(d, err);
+    case FORMAT_RLE:
+        return init_rle(d, err);
+    case FORMAT_DELTA_BINARY_PACKED:
+        return init_delta(d, count, err);
+    case FORMAT_DELTA_LENGTH_BYTE_ARRAY:
+        return init_delta_length(d, count, err);
+    case FORMAT_DELTA_BYTE_ARRAY:
+        return init_delta_bytes(d, count, err);
+    case FORMAT_BYTE_STREAM_SPLIT:
+        return init_split(d, count, err);
+    case FORMAT_BIT_PACKED:
+        break;
+    }
+    return pq_fail(err, PQ_UNSUPPORTED, "values in an encoding that is not read");
+}
+
 int pq_decoder_init(struct decoder *d, struct pq_bytes page, uint32_t count, int32_t encoding,
-                 struct pq_error *err)
+                    struct pq_error *err)
 {
     PQ_TRY(check_encoding(d->type, encoding, err));
     d->encoding = (enum format_encoding)encoding;
     d->at = page.data;
     d->end = page.data + page.len;
     d->bit = 0;
-    d->last_len = 0;
-    switch (d->encoding) {
-    case FORMAT_PLAIN:
-        return PQ_OK;
-    case FORMAT_PLAIN_DICTIONARY:
-    case FORMAT_RLE_DICTIONARY:
-        return init_dictionary(d, count, err);
-    case FORMAT_RLE:
-        return init_rle(d, err);
-    /* A page of nulls may leave out even the header. */
-    case FORMAT_DELTA_BINARY_PACKED:
-        return count == 0 ? PQ_OK : init_delta(d, count, err);
-    case FORMAT_DELTA_LENGTH_BYTE_ARRAY:
-        return count == 0 ? PQ_OK : init_delta_length(d, count, err);
-    case FORMAT_DELTA_BYTE_ARRAY:
-        return count == 0 ? PQ_OK : init_delta_bytes(d, count, err);
-    case FORMAT_BIT_PACKED:
-    case FORMAT_BYTE_STREAM_SPLIT:
-        break;
-    }
-    return pq_fail(err, PQ_UNSUPPORTED, "values in an encoding that is not read");
+    d->last_len = d->stride = d->given = 0;
+    if (count > 0 || d->encoding == FORMAT_PLAIN)
+        return init_encoding(d, count, err);
+    d->at =
+        d->end; /* a page of nulls: some writers leave out the header of an encoding, some not */
+    return PQ_OK;
 }
 
 size_t pq_decoder_batch_max(const struct decoder *d, size_t want)
 {
-    return d->encoding == FORMAT_DELTA_BYTE_ARRAY && want > 1 ? 1 : want;
+    bool in_pieces = d->encoding == FORMAT_DELTA_BYTE_ARRAY ||
+                     (d->encoding == FORMAT_BYTE_STREAM_SPLIT && d->type == PQ_FIXED_16);
+    return in_pieces && want > 1 ? 1 : want;
 }
 
 int pq_decoder_read(struct decoder *d, struct pq_value *out, size_t count, struct pq_error *err)
@@ -340,8 +401,9 @@ int pq_decoder_read(struct decoder *d, struct pq_value *out, size_t count, struc
         return read_delta_length(d, out, count, err);
     case FORMAT_DELTA_BYTE_ARRAY:
         return count == 0 ? PQ_OK : read_delta_bytes(d, out, err);
-    case FORMAT_BIT_PACKED:
     case FORMAT_BYTE_STREAM_SPLIT:
+        return read_split(d, out, count, err);
+    case FORMAT_BIT_PACKED:
         break;
     }
     return pq_fail(err, PQ_USAGE, "no such encoding");

@@ -3,7 +3,7 @@
  *
  * Format: https://github.com/apache/parquet-format/blob/master/Encodings.md
  *
- * A decoder is a cursor: it holds no memory but the last value of DELTA_BYTE_ARRAY and gives as
+ * A decoder is a cursor: it holds no memory but (DELTA_BYTE_ARRAY) its last value and gives as
  * many values per call as asked for, so a page that says "two billion times the same" costs
  * nothing. Byte arrays are slices of the page or of the dictionary. Nothing in the input is
  * believed: a decoder reads only within [data, data + len) and fails once that does not suffice.
@@ -39,9 +39,9 @@ struct delta {
     uint64_t min_delta;
     const uint8_t *widths; /* of the block's miniblocks */
     uint32_t miniblocks, per_miniblock;
-    uint32_t miniblock;  /* index of the current one */
+    uint32_t miniblock;    /* index of the current one */
     uint32_t in_miniblock; /* deltas of it that are left */
-    uint64_t bit;        /* position in the current miniblock, which begins at `at` */
+    uint64_t bit;          /* position in the current miniblock, which begins at `at` */
 };
 
 bool pq_delta_init(struct delta *d, const uint8_t *data, size_t len);
@@ -58,20 +58,23 @@ struct dictionary {
 struct decoder {
     enum pq_type type;
     enum format_encoding encoding;
-    const uint8_t *at, *end; /* PLAIN; the bytes of DELTA_LENGTH and the suffixes of DELTA_BYTE_ARRAY */
-    unsigned bit;            /* PLAIN booleans: of *at */
+    const uint8_t *at,
+        *end;     /* PLAIN; the bytes of DELTA_LENGTH and the suffixes of DELTA_BYTE_ARRAY */
+    unsigned bit; /* PLAIN booleans: of *at */
     struct hybrid hybrid;
     struct delta delta;    /* the integers, or the lengths */
     struct delta prefixes; /* DELTA_BYTE_ARRAY */
     const struct dictionary *dictionary;
-    struct mem_buf *last; /* DELTA_BYTE_ARRAY: the value before; borrowed from the column */
+    struct mem_buf
+        *last; /* the last value, where the page does not hold it in one piece; borrowed */
     uint32_t last_len;
+    uint32_t stride, given; /* BYTE_STREAM_SPLIT: values in the page, and how many were given */
 };
 
 /** Begins with `count` values of a page. `encoding` is a number from the file. `dictionary` may be
  * NULL. PQ_UNSUPPORTED for an encoding that is not read for this type. */
 int pq_decoder_init(struct decoder *d, struct pq_bytes page, uint32_t count, int32_t encoding,
-                 struct pq_error *err);
+                    struct pq_error *err);
 /** How many values a call may ask for at most: 1 where a value is overwritten by the next. */
 size_t pq_decoder_batch_max(const struct decoder *d, size_t want);
 /** Values into out[0..count), their `null` false. PQ_CORRUPT, PQ_LIMIT. */

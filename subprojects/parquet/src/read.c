@@ -28,7 +28,7 @@ struct pq_reader {
     struct prune *prunes;
     size_t prune_count;
     size_t next_group;
-    uint64_t row, span_end;         /* in the group */
+    uint64_t row, span_end; /* in the group */
     uint32_t next_span;
     struct span_list spans, scratch;
     struct page_list pages;
@@ -36,7 +36,8 @@ struct pq_reader {
     int failed;          /* a status: until rewind every row fails with it */
 };
 
-/* Opening --------------------------------------------------------------------------------------- */
+/* Opening ---------------------------------------------------------------------------------------
+ */
 
 static int read_footer(struct pq_reader *r, uint64_t *ret_at, struct pq_bytes *ret,
                        struct pq_error *err)
@@ -138,7 +139,8 @@ void pq_reader_free(struct pq_reader *r)
     free(r);
 }
 
-/* What the footer says -------------------------------------------------------------------------- */
+/* What the footer says --------------------------------------------------------------------------
+ */
 
 size_t pq_reader_column_count(const struct pq_reader *r)
 {
@@ -189,7 +191,8 @@ uint64_t pq_reader_pages_read(const struct pq_reader *r)
     return pages;
 }
 
-/* Which rows and columns ------------------------------------------------------------------------ */
+/* Which rows and columns ------------------------------------------------------------------------
+ */
 
 static int check_at_start(const struct pq_reader *r, struct pq_error *err)
 {
@@ -302,7 +305,8 @@ int pq_reader_rewind(struct pq_reader *r, struct pq_error *err)
     return PQ_OK;
 }
 
-/* Rows ------------------------------------------------------------------------------------------ */
+/* Rows ------------------------------------------------------------------------------------------
+ */
 
 /* Says in which column and row group an error was found. */
 static int locate(const struct pq_reader *r, const char *column, int status, struct pq_error *err)
@@ -336,10 +340,10 @@ static int choose_spans(struct pq_reader *r, const struct meta_group *g, struct 
     for (size_t i = 0; i < r->prune_count; i++) {
         const struct prune *p = &r->prunes[i];
         if (p->has_low || p->has_high)
-            PQ_TRY(locate(r, r->meta.columns[p->column].name,
-                          pq_prune_pages(&r->source, &r->meta, p, g, &r->pages, &r->spans,
-                                         &r->scratch, err),
-                          err));
+            PQ_TRY(locate(
+                r, r->meta.columns[p->column].name,
+                pq_prune_pages(&r->source, &r->meta, p, g, &r->pages, &r->spans, &r->scratch, err),
+                err));
     }
     return PQ_OK;
 }

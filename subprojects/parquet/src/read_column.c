@@ -12,9 +12,9 @@ void pq_column_init(struct column_reader *c, struct mem *mem, const struct sourc
     c->pager.source = source;
     c->pager.codecs = codecs;
     c->pager.skip_crc = source->options->skip_page_checksums;
-    struct mem_buf *bufs[] = {&c->pager.window,    &c->pager.plain, &c->pages.buf,
-                              &c->dictionary_page, &c->values,      &c->dictionary_values,
-                              &c->last};
+    struct mem_buf *bufs[] = {
+        &c->pager.window, &c->pager.plain,       &c->pages.buf, &c->dictionary_page,
+        &c->values,       &c->dictionary_values, &c->last};
     for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
         bufs[i]->mem = mem;
 }
@@ -29,7 +29,8 @@ void pq_column_release(struct column_reader *c)
     pq_mem_buf_release(&c->values);
 }
 
-/* Chunk ----------------------------------------------------------------------------------------- */
+/* Chunk -----------------------------------------------------------------------------------------
+ */
 
 static int set_codec(struct column_reader *c, int32_t codec, struct pq_error *err)
 {
@@ -93,8 +94,8 @@ static int load_dictionary(struct column_reader *c, const struct page_header *h,
     if ((uint32_t)h->values > page.len / 4)
         return pq_fail(err, PQ_CORRUPT, "a dictionary page has fewer entries than it says");
     uint32_t count = (uint32_t)h->values;
-    PQ_TRY(pq_mem_buf_reserve(&c->dictionary_values, (uint64_t)count * sizeof(struct pq_value),
-                              err));
+    PQ_TRY(
+        pq_mem_buf_reserve(&c->dictionary_values, (uint64_t)count * sizeof(struct pq_value), err));
     c->dictionary = (struct dictionary){(void *)c->dictionary_values.data, count};
     struct decoder d = {.type = c->info->type};
     PQ_TRY(pq_decoder_init(&d, page, count, FORMAT_PLAIN, err));
@@ -106,7 +107,8 @@ static int load_dictionary(struct column_reader *c, const struct page_header *h,
     return PQ_OK;
 }
 
-/* Pages ----------------------------------------------------------------------------------------- */
+/* Pages -----------------------------------------------------------------------------------------
+ */
 
 static int begin_page(struct column_reader *c, const struct page_header *h, struct pq_error *err)
 {
@@ -192,7 +194,8 @@ int pq_column_fill(struct column_reader *c, struct pq_error *err)
     return PQ_OK;
 }
 
-/* Skipping -------------------------------------------------------------------------------------- */
+/* Skipping --------------------------------------------------------------------------------------
+ */
 
 /* With an offset index: to the header of the page that holds `row`. A dictionary before the first
  * page is loaded on the way. */

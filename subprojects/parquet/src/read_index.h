@@ -56,7 +56,7 @@ int pq_prune_group(struct source *s, const struct meta *m, const struct prune *p
                    const struct meta_chunk *chunk, bool *ret_out, struct pq_error *err);
 /** Takes rows out of `spans` whose page cannot match. `pages` and `scratch` are overwritten. */
 int pq_prune_pages(struct source *s, const struct meta *m, const struct prune *p,
-                   const struct meta_group *group, struct page_list *pages,
-                   struct span_list *spans, struct span_list *scratch, struct pq_error *err);
+                   const struct meta_group *group, struct page_list *pages, struct span_list *spans,
+                   struct span_list *scratch, struct pq_error *err);
 
 #endif

@@ -160,18 +160,18 @@ static int check_chunk_kind(struct parse *p, const struct raw_chunk *raw,
                             const struct meta_chunk *c, const struct pq_column *column)
 {
     static const int32_t types[] = {
-        [PQ_BOOLEAN] = FORMAT_BOOLEAN, [PQ_INT32] = FORMAT_INT32,
-        [PQ_INT64] = FORMAT_INT64,     [PQ_DOUBLE] = FORMAT_DOUBLE,
+        [PQ_BOOLEAN] = FORMAT_BOOLEAN,       [PQ_INT32] = FORMAT_INT32,
+        [PQ_INT64] = FORMAT_INT64,           [PQ_DOUBLE] = FORMAT_DOUBLE,
         [PQ_BYTE_ARRAY] = FORMAT_BYTE_ARRAY, [PQ_FIXED_16] = FORMAT_FIXED_LEN_BYTE_ARRAY};
     if (raw->encrypted)
         return pq_fail(p->err, PQ_UNSUPPORTED, "column %.80s is encrypted", column->name);
     if (raw->elsewhere)
         return pq_fail(p->err, PQ_UNSUPPORTED, "column %.80s lies in another file", column->name);
     if (!raw->has_meta)
-        return pq_fail(p->err, PQ_CORRUPT, "a chunk of column %.80s has no metadata",
-                       column->name);
-    bool same_name = raw->path_depth == 1 && raw->path.len == strlen(column->name) &&
-                     (raw->path.len == 0 || memcmp(raw->path.data, column->name, raw->path.len) == 0);
+        return pq_fail(p->err, PQ_CORRUPT, "a chunk of column %.80s has no metadata", column->name);
+    bool same_name =
+        raw->path_depth == 1 && raw->path.len == strlen(column->name) &&
+        (raw->path.len == 0 || memcmp(raw->path.data, column->name, raw->path.len) == 0);
     if (c->type != types[column->type] || !same_name)
         return pq_fail(p->err, PQ_CORRUPT, "a chunk of column %.80s is of another column",
                        column->name);
@@ -224,8 +224,7 @@ static int check_group(struct parse *p, const struct meta_group *g, int64_t rows
     for (size_t i = 0; i < p->m->column_count; i++)
         if (g->chunks[i].num_values != rows)
             return pq_fail(p->err, PQ_CORRUPT,
-                           "column %.80s has %" PRId64 " values in a row group of %" PRId64
-                           " rows",
+                           "column %.80s has %" PRId64 " values in a row group of %" PRId64 " rows",
                            p->m->columns[i].name, g->chunks[i].num_values, rows);
     return PQ_OK;
 }

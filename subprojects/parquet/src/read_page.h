@@ -19,10 +19,10 @@ struct page_header {
     uint32_t crc;
     bool has_crc, has_body; /* body: the struct that belongs to the kind */
     int32_t values, encoding;
-    int32_t level_encoding;           /* v1 */
-    int32_t nulls, rows;              /* v2 */
-    int32_t levels_len, repeats_len;  /* v2 */
-    bool is_compressed;               /* v2 */
+    int32_t level_encoding;          /* v1 */
+    int32_t nulls, rows;             /* v2 */
+    int32_t levels_len, repeats_len; /* v2 */
+    bool is_compressed;              /* v2 */
 };
 
 struct pager {

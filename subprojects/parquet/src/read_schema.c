@@ -155,7 +155,8 @@ static int set_type(struct pq_column *c, const struct element *e, struct pq_erro
         return PQ_OK;
     case FORMAT_FIXED_LEN_BYTE_ARRAY:
         if (e->type_length != 16)
-            return refuse_type(c, "FIXED_LEN_BYTE_ARRAY of another length than 16", "BYTE_ARRAY", err);
+            return refuse_type(c, "FIXED_LEN_BYTE_ARRAY of another length than 16", "BYTE_ARRAY",
+                               err);
         c->type = PQ_FIXED_16;
         return PQ_OK;
     default:
@@ -195,8 +196,8 @@ static enum pq_logical logical_of(const struct pq_column *c, const struct elemen
 /* Whether bounds compare as pq_reader_prune does: signed numbers, unsigned bytes. */
 static bool order_is_ours(const struct pq_column *c, const struct element *e)
 {
-    bool is_unsigned = e->is_unsigned || (e->converted >= CONVERTED_UINT_8 &&
-                                          e->converted <= CONVERTED_UINT_64);
+    bool is_unsigned =
+        e->is_unsigned || (e->converted >= CONVERTED_UINT_8 && e->converted <= CONVERTED_UINT_64);
     bool is_decimal = e->logical == LOGICAL_DECIMAL || e->converted == CONVERTED_DECIMAL;
     if (c->type == PQ_BYTE_ARRAY || c->type == PQ_FIXED_16)
         return !is_decimal && e->logical != LOGICAL_FLOAT16 && e->converted != CONVERTED_INTERVAL;

@@ -42,7 +42,7 @@ static int read_at(void *arg, uint64_t offset, void *out, size_t len)
 
 static _Noreturn void die(int status, const char *text)
 {
-    static const char *const names[] = {"OK", "END", "CORRUPT", "UNSUPPORTED",
+    static const char *const names[] = {"OK", "END",   "CORRUPT", "UNSUPPORTED",
                                         "IO", "LIMIT", "USAGE"};
     fflush(stdout);
     fprintf(stderr, "%s: %s\n", names[-status], text);
@@ -114,8 +114,8 @@ static void print_row(const struct dump *d, const struct pq_value *values)
 
 static void print_schema(const struct dump *d)
 {
-    static const char *const types[] = {"BOOLEAN", "INT32", "INT64",
-                                        "DOUBLE", "BYTE_ARRAY", "FIXED_16"};
+    static const char *const types[] = {"BOOLEAN", "INT32",      "INT64",
+                                        "DOUBLE",  "BYTE_ARRAY", "FIXED_16"};
     static const char *const logicals[] = {
         "NONE", "STRING", "JSON", "TIMESTAMP_MILLIS", "TIMESTAMP_MICROS", "UUID"};
     for (size_t i = 0; i < d->count; i++) {
