@@ -63,8 +63,8 @@ bool recovery_time(const struct cli_args *args, const char *option, int64_t *val
     if (text == NULL || timefmt_parse(text, strlen(text), value))
         return true;
     options_mistake(args->command,
-                    "--%s: \"%s\" is not a time with a zone, such as 2026-02-02T14:30:00Z or "
-                    "2026-02-02T15:30:00+01:00",
+                    "--%s: \"%s\" is not an RFC 3339 time with a zone, such as "
+                    "2026-02-02T14:30:00Z or 2026-02-02T15:30:00+01:00",
                     option, text);
     return false;
 }

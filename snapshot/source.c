@@ -10,10 +10,11 @@
 
 #include "base/buf.h"
 
-/** A namespace's log, opened once: so that its end stays the same for the whole command. */
-struct open_view {
+/** A namespace's log as it was when it was first looked at: its end stays the same for the whole
+ * command. */
+struct seen_log {
     char *namespace_name;
-    struct log_view *view;
+    int64_t start, end;
 };
 
 struct source {
@@ -24,8 +25,8 @@ struct source {
     bool store_is_ours;
     struct log *log;
     struct cdc *cdc;
-    struct open_view *views;
-    size_t view_count;
+    struct seen_log *logs;
+    size_t log_count;
 };
 
 struct io *source_io(const struct source *s)
@@ -62,11 +63,9 @@ void source_close(struct source *s)
 {
     if (s == NULL)
         return;
-    for (size_t i = 0; i < s->view_count; i++) {
-        log_view_close(s->views[i].view);
-        free(s->views[i].namespace_name);
-    }
-    free(s->views);
+    for (size_t i = 0; i < s->log_count; i++)
+        free(s->logs[i].namespace_name);
+    free(s->logs);
     if (s->store_is_ours)
         store_close(s->store);
     free(s->data_dir);
@@ -138,22 +137,28 @@ static err_t no_log(const char *namespace_name)
     return err_fail(ERR_NOT_FOUND, "the namespace \"%s\" has no log here", namespace_name);
 }
 
-static err_t find_view(struct source *s, const char *namespace_name, struct log_view **ret)
+static err_t open_view(struct source *s, const char *namespace_name, struct log_view **ret)
 {
-    for (size_t i = 0; i < s->view_count; i++) {
-        if (strcmp(s->views[i].namespace_name, namespace_name) == 0) {
-            *ret = s->views[i].view;
+    CLEANUP(xfree_ptr) char *stream = cdc_stream_name(namespace_name);
+    if (s->data_dir == NULL || !log_stream_name_valid(stream, strlen(stream)))
+        return no_log(namespace_name);
+    return log_view_open(s->io, s->data_dir, stream, 0, ret);
+}
+
+static err_t look_at_log(struct source *s, const char *namespace_name, struct seen_log *ret)
+{
+    struct log_view *view = NULL;
+    for (size_t i = 0; i < s->log_count; i++) {
+        if (strcmp(s->logs[i].namespace_name, namespace_name) == 0) {
+            *ret = s->logs[i];
             return OK;
         }
     }
-    CLEANUP(xfree_ptr) char *stream = cdc_stream_name(namespace_name);
-    if (!log_stream_name_valid(stream, strlen(stream)))
-        return no_log(namespace_name);
-    struct log_view *view;
-    TRY(log_view_open(s->io, s->data_dir, stream, 0, &view));
-    s->views = xrealloc(s->views, (s->view_count + 1) * sizeof(*s->views));
-    s->views[s->view_count++] = (struct open_view){xstrdup(namespace_name), view};
-    *ret = view;
+    TRY(open_view(s, namespace_name, &view));
+    *ret = (struct seen_log){xstrdup(namespace_name), log_view_start(view), log_view_end(view)};
+    log_view_close(view);
+    s->logs = xrealloc(s->logs, (s->log_count + 1) * sizeof(*s->logs));
+    s->logs[s->log_count++] = *ret;
     return OK;
 }
 
@@ -177,12 +182,10 @@ err_t source_log_range(struct source *s, const char *namespace_name, int64_t *re
         *ret_end = shard_high_watermark(sh);
         return OK;
     }
-    struct log_view *view;
-    if (s->data_dir == NULL)
-        return no_log(namespace_name);
-    TRY(find_view(s, namespace_name, &view));
-    *ret_start = log_view_start(view);
-    *ret_end = log_view_end(view);
+    struct seen_log seen;
+    TRY(look_at_log(s, namespace_name, &seen));
+    *ret_start = seen.start;
+    *ret_end = seen.end;
     return OK;
 }
 
@@ -195,8 +198,12 @@ err_t batch_reader_open(struct source *s, const char *namespace_name, int64_t fr
         TRY(find_shard(s, namespace_name, &sh));
         return log_reader_open(&ret->live, sh, from);
     }
-    TRY(find_view(s, namespace_name, &ret->view));
-    return log_view_seek(ret->view, from);
+    /* A view of its own: a reader may be opened while another is half-way. */
+    TRY(open_view(s, namespace_name, &ret->view));
+    err_t err = log_view_seek(ret->view, from);
+    if (err != OK)
+        log_view_close(TAKE(ret->view));
+    return err;
 }
 
 err_t batch_reader_next(struct batch_reader *r, const uint8_t **ret_batch,
@@ -208,7 +215,9 @@ err_t batch_reader_next(struct batch_reader *r, const uint8_t **ret_batch,
 
 void batch_reader_close(struct batch_reader *r)
 {
-    if (r->view == NULL && r->live.shard != NULL)
+    if (r->view != NULL)
+        log_view_close(r->view);
+    else
         log_reader_close(&r->live);
 }
 

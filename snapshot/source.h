@@ -33,7 +33,7 @@ struct log *source_log(const struct source *s);
 /** A reader of the batches of a namespace's shard 0 from `from` on. ERR_NOT_FOUND, ERR_CORRUPT. */
 struct batch_reader {
     struct log_reader live;
-    struct log_view *view; /* borrowed from the source; NULL: live */
+    struct log_view *view; /* owned; NULL: live */
 };
 err_t batch_reader_open(struct source *s, const char *namespace_name, int64_t from,
                         struct batch_reader *ret) MUST_USE;

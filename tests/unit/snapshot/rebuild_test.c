@@ -1,0 +1,521 @@
+/* Reconstructions of a real log, state and store against a model that applies changes one by one:
+ * random targets, deltas, snapshots, compaction, restarts, a lost state; from the server's side,
+ * from a directory that is only read, and from the store alone. */
+#include "tests/test.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/timefmt.h"
+#include "snapshot/restore.h"
+#include "snapshot/snapshot.h"
+#include "writer/builder.h"
+
+#define IDS 30
+#define CHANGES_MAX 400
+#define STEPS 12
+#define NS "default"
+#define T0 INT64_C(1770000000000000)
+#define TICK_US 1500
+
+static uint64_t random_state;
+
+static uint64_t next_random(uint64_t bound)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state % bound;
+}
+
+struct model_change {
+    int64_t lsn, ts_us, expect;
+    unsigned id;
+    bool is_delete, skipped, marked; /* marked: carries the bookmark */
+    char doc[48];
+};
+
+struct world {
+    char dir[40];
+    struct clock_manual clock;
+    struct worker_pool *workers;
+    struct log *log;
+    struct shard *shard;
+    struct store *store;
+    struct cdc *cdc;
+    struct model_change changes[CHANGES_MAX];
+    size_t count;
+    int64_t next_lsn; /* other events lie between the changes */
+    int current[IDS]; /* index of the change that each document stands at, -1: absent */
+};
+
+static const struct slice collection = {"or/ders", 7};
+
+/* The server's side --------------------------------------------------------------------------- */
+
+static void open_world(struct world *w)
+{
+    const struct log_options lo = {.io = io_posix(),
+                                   .clock = &w->clock.base,
+                                   .data_dir = w->dir,
+                                   .segment_bytes = KIB(64),
+                                   .workers = w->workers};
+    assert_ok(log_open(&lo, &w->log));
+    struct stream *stream = log_find_stream(w->log, "events", 6);
+    if (stream == NULL)
+        assert_ok(log_create_stream(w->log, "events", 1, &stream));
+    w->shard = stream_shard(stream, 0);
+    CLEANUP(xfree_ptr) char *url = xasprintf("%s/store", w->dir);
+    assert_ok(store_open(io_posix(), url, true, &w->store));
+    const struct cdc_options co = {.io = io_posix(),
+                                   .clock = &w->clock.base,
+                                   .log = w->log,
+                                   .store = w->store,
+                                   .data_dir = w->dir,
+                                   .delta_bytes = MIB(16)};
+    assert_ok(cdc_start(&co, &w->cdc));
+}
+
+static void close_world(struct world *w, bool abandon)
+{
+    cdc_stop(w->cdc);
+    store_close(w->store);
+    worker_pool_run(w->workers);
+    (abandon ? log_abandon : log_close)(w->log);
+}
+
+static void lose_state(struct world *w)
+{
+    CLEANUP(xfree_ptr) char *path = cdc_state_path(w->dir, NS);
+    assert_ok(state_remove(io_posix(), path));
+}
+
+static void append(struct world *w, const char *json)
+{
+    struct builder *b = builder_new(BATCH_CODEC_LZ4);
+    const struct event_record rec = {.ts_ms = w->clock.now_wall_us / 1000,
+                                     .value = {{json, strlen(json)}}};
+    struct append_batch batch = {0};
+    uint32_t count;
+    assert_ok(builder_add(b, &rec));
+    builder_seal(b, &batch.data, &batch.len, &count);
+    assert_ok(shard_append(w->shard, &batch, 1));
+    assert_int_equal(batch.base_offset, w->next_lsn);
+    w->next_lsn++;
+    free(batch.data);
+    builder_free(b);
+}
+
+/** Appends a random change and does the same in the model. */
+static void append_change(struct world *w)
+{
+    struct model_change *c = &w->changes[w->count];
+    char ts[TIMEFMT_MAX], json[512], extra[96] = "";
+    *c = (struct model_change){.lsn = w->next_lsn,
+                               .expect = -1,
+                               .id = (unsigned)next_random(IDS),
+                               .is_delete = next_random(4) == 0,
+                               .marked = next_random(20) == 0};
+    /* Late, equal, and some ahead of the clock. */
+    c->ts_us = w->clock.now_wall_us - (int64_t)next_random(6) * TICK_US +
+               (next_random(15) == 0 ? 20 * TICK_US : 0);
+    int now = w->current[c->id];
+    if (next_random(6) == 0)
+        c->expect = next_random(2) == 0 ? 0 : now >= 0 ? w->changes[now].lsn : 7;
+    int64_t version = now >= 0 ? w->changes[now].lsn : 0;
+    c->skipped = c->expect >= 0 && (c->expect != version || (now >= 0 && c->expect == 0));
+    if (c->expect >= 0)
+        snprintf(extra, sizeof(extra), ",\"expect\":%lld", (long long)c->expect);
+    size_t at = strlen(extra);
+    if (c->marked)
+        snprintf(extra + at, sizeof(extra) - at, ",\"bookmark\":\"here\"");
+    timefmt_rfc3339(c->ts_us, ts);
+    snprintf(c->doc, sizeof(c->doc), "{\"v\": %zu}", w->count);
+    at = (size_t)snprintf(json, sizeof(json),
+                          "{\"type\":\"collection.%s\",\"ts\":\"%s\",\"collection\":\"or/ders\","
+                          "\"docId\":\"d%u\"%s",
+                          c->is_delete          ? "delete"
+                          : next_random(2) == 0 ? "insert"
+                                                : "update",
+                          ts, c->id, extra);
+    if (!c->is_delete)
+        at += (size_t)snprintf(json + at, sizeof(json) - at, ",\"doc\":%s", c->doc);
+    snprintf(json + at, sizeof(json) - at, "}");
+    append(w, json);
+    if (!c->skipped)
+        w->current[c->id] = c->is_delete ? -1 : (int)w->count;
+    w->count++;
+}
+
+/* The model ----------------------------------------------------------------------------------- */
+
+static void model(const struct world *w, int64_t lsn_to, int64_t ts_max, int state[IDS])
+{
+    for (size_t i = 0; i < IDS; i++)
+        state[i] = -1;
+    for (size_t i = 0; i < w->count && w->changes[i].lsn < lsn_to; i++) {
+        const struct model_change *c = &w->changes[i];
+        if (!c->skipped && c->ts_us <= ts_max)
+            state[c->id] = c->is_delete ? -1 : (int)i;
+    }
+}
+
+static unsigned number_of(struct slice id)
+{
+    char text[16] = "";
+    assert_in_range(id.len, 2, 8);
+    memcpy(text, id.data + 1, id.len - 1);
+    return (unsigned)strtoul(text, NULL, 10);
+}
+
+static void check_doc(const struct world *w, const int state[IDS], const struct state_doc *doc)
+{
+    unsigned id = number_of(doc->id);
+    assert_in_range(id, 0, IDS - 1);
+    assert_true(state[id] >= 0);
+    const struct model_change *c = &w->changes[state[id]];
+    assert_int_equal(doc->lsn, c->lsn);
+    assert_int_equal(doc->ts_us, c->ts_us);
+    assert_true(slice_equal(doc->doc, slice_of(c->doc)));
+}
+
+static void check_stream(const struct world *w, struct source *s, const struct rebuild_plan *plan,
+                         const int state[IDS])
+{
+    struct rebuild *r;
+    struct state_doc doc;
+    size_t seen = 0, live = 0;
+    err_t err;
+    assert_ok(rebuild_open(s, NS, collection, plan, &r));
+    while ((err = rebuild_next(r, &doc)) == OK) {
+        check_doc(w, state, &doc);
+        seen++;
+    }
+    assert_int_equal(err, ERR_END);
+    rebuild_close(r);
+    for (size_t i = 0; i < IDS; i++)
+        live += state[i] >= 0;
+    assert_int_equal(seen, live);
+}
+
+/* Targets ------------------------------------------------------------------------------------- */
+
+static int64_t last_bookmark(const struct world *w)
+{
+    int64_t lsn = -1;
+    for (size_t i = 0; i < w->count; i++)
+        if (w->changes[i].marked)
+            lsn = w->changes[i].lsn;
+    return lsn;
+}
+
+/** A random target and what it comes down to. */
+static struct target random_target(const struct world *w, int64_t end, int64_t *ret_lsn_to,
+                                   int64_t *ret_ts_max)
+{
+    struct target t = {.exclusive = next_random(2) == 0};
+    *ret_lsn_to = end;
+    *ret_ts_max = INT64_MAX;
+    switch (next_random(4)) {
+    case 0:
+        t.kind = TARGET_LSN;
+        t.value = (int64_t)next_random((uint64_t)end);
+        *ret_lsn_to = t.value + (t.exclusive ? 0 : 1);
+        return t;
+    case 1:
+        t.kind = TARGET_AT; /* before, between, equal */
+        t.value = w->changes[next_random(w->count)].ts_us - (int64_t)next_random(3) + 1;
+        t.value = MIN(t.value, w->clock.now_wall_us);
+        *ret_ts_max = t.exclusive ? t.value - 1 : t.value;
+        return t;
+    case 2:
+        if (last_bookmark(w) >= 0 && last_bookmark(w) < end) {
+            t.kind = TARGET_BOOKMARK;
+            t.name = xstrdup("here");
+            *ret_lsn_to = last_bookmark(w) + (t.exclusive ? 0 : 1);
+            return t;
+        }
+        break;
+    default:
+        break;
+    }
+    t.kind = TARGET_LATEST;
+    t.exclusive = false;
+    return t;
+}
+
+static void check_target(const struct world *w, struct source *s, int64_t end)
+{
+    int64_t lsn_to, ts_max;
+    int state[IDS];
+    struct rebuild_plan plan;
+    struct target t = random_target(w, end, &lsn_to, &ts_max);
+    model(w, lsn_to, ts_max, state);
+    err_t err = rebuild_plan(s, NS, collection, &t, &plan);
+    if (err != OK)
+        fail_msg("target %d %lld: %s", t.kind, (long long)t.value, err_text(err));
+    check_stream(w, s, &plan, state);
+    rebuild_plan_free(&plan);
+    free(t.name);
+}
+
+static void check_refused(const struct world *w, struct source *s, int64_t end)
+{
+    const struct {
+        struct target target;
+        err_t err;
+    } cases[] = {
+        {{.kind = TARGET_LSN, .value = end}, ERR_VALIDATION},
+        {{.kind = TARGET_LSN, .value = INT64_MAX}, ERR_VALIDATION},
+        {{.kind = TARGET_AT, .value = w->clock.now_wall_us + 1}, ERR_VALIDATION},
+        {{.kind = TARGET_LATEST, .exclusive = true}, ERR_USAGE},
+    };
+    struct rebuild_plan plan;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_int_equal(rebuild_plan(s, NS, collection, &cases[i].target, &plan), cases[i].err);
+    char none[] = "none";
+    const struct target bookmark = {.kind = TARGET_BOOKMARK, .name = none};
+    const struct target snapshot = {.kind = TARGET_SNAPSHOT, .name = none};
+    const struct target latest = {.kind = TARGET_LATEST};
+    assert_int_equal(rebuild_plan(s, NS, collection, &bookmark, &plan), ERR_NOT_FOUND);
+    assert_int_equal(rebuild_plan(s, NS, collection, &snapshot, &plan), ERR_NOT_FOUND);
+    assert_int_equal(rebuild_plan(s, NS, SLICE("other"), &latest, &plan), ERR_NOT_FOUND);
+    assert_int_equal(rebuild_plan(s, "other", collection, &latest, &plan), ERR_NOT_FOUND);
+    assert_int_equal(rebuild_plan(s, "../x", collection, &latest, &plan), ERR_NOT_FOUND);
+}
+
+/* Changes, undo ------------------------------------------------------------------------------- */
+
+struct listing {
+    const struct world *w;
+    size_t at;
+    int id; /* -1: all */
+    int64_t to;
+};
+
+static bool on_change(void *arg, const struct change *c)
+{
+    struct listing *l = arg;
+    while (l->at < l->w->count && l->id >= 0 && (int)l->w->changes[l->at].id != l->id)
+        l->at++;
+    assert_true(l->at < l->w->count);
+    const struct model_change *m = &l->w->changes[l->at++];
+    assert_int_equal(c->lsn, m->lsn);
+    assert_int_equal(c->ts_us, m->ts_us);
+    assert_int_equal(c->skipped, m->skipped);
+    assert_int_equal(c->op == CHANGE_DELETE, m->is_delete);
+    assert_int_equal(number_of(c->doc_id), m->id);
+    if (!m->is_delete)
+        assert_true(slice_equal(c->doc, slice_of(m->doc)));
+    assert_int_equal(c->bookmark.data != NULL, m->marked);
+    return true;
+}
+
+static void check_changes(const struct world *w, struct source *s, int64_t end)
+{
+    int64_t oldest;
+    struct listing all = {.w = w, .id = -1};
+    assert_ok(changes_each(s, NS, collection, NULL, 0, INT64_MAX, on_change, &all, &oldest));
+    while (all.at < w->count && w->changes[all.at].lsn >= end)
+        all.at++; /* a store alone ends there */
+    assert_int_equal(all.at, w->count);
+    struct listing one = {.w = w, .id = (int)next_random(IDS)};
+    char text[16];
+    snprintf(text, sizeof(text), "d%d", one.id);
+    const struct slice id = slice_of(text);
+    assert_ok(changes_each(s, NS, collection, &id, 0, INT64_MAX, on_change, &one, &oldest));
+    for (; one.at < w->count && w->changes[one.at].lsn < end; one.at++)
+        assert_int_not_equal(w->changes[one.at].id, one.id);
+}
+
+struct undo {
+    const struct world *w;
+    int state[IDS]; /* as the compensations leave it */
+};
+
+static err_t on_compensation(void *arg, const struct compensation *c)
+{
+    struct undo *u = arg;
+    unsigned id = number_of(c->id);
+    int now = u->w->current[id];
+    assert_int_equal(c->expect, now >= 0 ? u->w->changes[now].lsn : 0);
+    assert_int_equal(c->op == CHANGE_INSERT, now < 0);
+    u->state[id] = -1;
+    for (size_t i = 0; c->op != CHANGE_DELETE && i < u->w->count; i++)
+        if (!u->w->changes[i].is_delete && slice_equal(c->doc, slice_of(u->w->changes[i].doc)))
+            u->state[id] = (int)i;
+    assert_int_equal(u->state[id] < 0, c->op == CHANGE_DELETE);
+    return OK;
+}
+
+/** What was before `from`, where the last applied change lies in the range. */
+static void model_undo(const struct world *w, int64_t from, int64_t to, int state[IDS])
+{
+    int before[IDS];
+    int64_t last[IDS];
+    model(w, from, INT64_MAX, before);
+    for (size_t i = 0; i < IDS; i++)
+        last[i] = -1;
+    for (size_t i = 0; i < w->count; i++)
+        if (!w->changes[i].skipped)
+            last[w->changes[i].id] = w->changes[i].lsn;
+    for (size_t i = 0; i < IDS; i++)
+        state[i] = last[i] >= from && last[i] <= to ? before[i] : w->current[i];
+}
+
+static void check_undo(const struct world *w, struct source *s)
+{
+    int64_t from = (int64_t)next_random((uint64_t)w->next_lsn);
+    int64_t to = from + (int64_t)next_random((uint64_t)(w->next_lsn - from));
+    struct restore_filter f = {.undo_from = from, .undo_to = to};
+    struct restore_counts counts;
+    struct undo u = {.w = w};
+    int want[IDS];
+    memcpy(u.state, w->current, sizeof(u.state));
+    model_undo(w, from, to, want);
+    assert_ok(restore_diff(s, NS, collection, NULL, &f, on_compensation, &u, &counts));
+    assert_memory_equal(u.state, want, sizeof(want));
+    uint64_t all = counts.inserts + counts.updates + counts.deletes;
+    if (all > 1) { /* the bound keeps every change from being made */
+        f.max_changes = all - 1;
+        assert_int_equal(restore_diff(s, NS, collection, NULL, &f, on_compensation, &u, &counts),
+                         ERR_VALIDATION);
+        f.max_changes = all;
+        assert_ok(restore_diff(s, NS, collection, NULL, &f, NULL, NULL, &counts));
+    }
+}
+
+/* All ----------------------------------------------------------------------------------------- */
+
+static void check_source(const struct world *w, const struct source_options *o, int64_t end)
+{
+    struct source *s;
+    assert_ok(source_open(o, &s));
+    for (unsigned i = 0; i < 12; i++)
+        check_target(w, s, end);
+    check_refused(w, s, end);
+    check_changes(w, s, end);
+    if (end == w->next_lsn)
+        check_undo(w, s);
+    source_close(s);
+}
+
+static struct source_options live(struct world *w)
+{
+    return (struct source_options){.io = io_posix(),
+                                   .clock = &w->clock.base,
+                                   .data_dir = w->dir,
+                                   .store = w->store,
+                                   .log = w->log,
+                                   .cdc = w->cdc};
+}
+
+static void check_all(struct world *w)
+{
+    struct source_options o = live(w);
+    check_source(w, &o, w->next_lsn);
+    o = (struct source_options){.io = io_posix(), .clock = &w->clock.base, .data_dir = w->dir};
+    check_source(w, &o, w->next_lsn);
+    struct namespace_manifest m;
+    if (namespace_manifest_read(w->store, NS, &m) != OK)
+        return;
+    namespace_manifest_free(&m);
+    /* Alone the store knows what is covered: all, after a flush. */
+    assert_ok(cdc_flush(w->cdc, NS, true, 20000));
+    CLEANUP(xfree_ptr) char *url = xasprintf("file:%s/store", w->dir);
+    o = (struct source_options){.io = io_posix(), .clock = &w->clock.base, .store_url = url};
+    struct source *s;
+    assert_ok(source_open(&o, &s));
+    const struct target latest = {.kind = TARGET_LATEST};
+    struct rebuild_plan plan;
+    int state[IDS];
+    assert_ok(rebuild_plan(s, NS, collection, &latest, &plan));
+    model(w, INT64_MAX, INT64_MAX, state);
+    check_stream(w, s, &plan, state);
+    rebuild_plan_free(&plan);
+    check_changes(w, s, INT64_MAX);
+    source_close(s);
+}
+
+static void do_something(struct world *w)
+{
+    struct source *s;
+    const struct source_options o = live(w);
+    struct snapshot made;
+    err_t err;
+    switch (next_random(5)) {
+    case 0:
+        assert_ok(cdc_flush(w->cdc, NS, true, 20000));
+        return;
+    case 1:
+        assert_ok(source_open(&o, &s));
+        err = snapshot_create(s, NS, collection, SNAPSHOT_MANUAL, &made);
+        assert_true(err == OK || err == ERR_EXISTS);
+        if (err == OK)
+            snapshot_free(&made);
+        source_close(s);
+        return;
+    case 2:
+        assert_ok(cdc_flush(w->cdc, NS, true, 20000));
+        assert_ok(source_open(&o, &s));
+        assert_ok(snapshot_compact(s, NS, collection));
+        source_close(s);
+        return;
+    case 3:
+        close_world(w, next_random(2) == 0);
+        if (next_random(2) == 0)
+            lose_state(w);
+        open_world(w);
+        return;
+    default:
+        return; /* what is there lies in the log */
+    }
+}
+
+static void one_seed(uint64_t seed)
+{
+    static struct world w;
+    char command[96];
+    random_state = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
+    w = (struct world){.workers = worker_pool_new(0)};
+    strcpy(w.dir, "/tmp/spillway-rebuild-XXXXXX");
+    assert_non_null(mkdtemp(w.dir));
+    rmdir(w.dir);
+    clock_manual_init(&w.clock, T0);
+    for (size_t i = 0; i < IDS; i++)
+        w.current[i] = -1;
+    open_world(&w);
+    append(&w, "{\"type\":\"other\",\"ts\":\"2026-02-02T00:00:00Z\"}");
+    for (unsigned step = 0; step < STEPS; step++) {
+        size_t changes = 1 + next_random(CHANGES_MAX / STEPS - 1);
+        for (size_t i = 0; i < changes; i++) {
+            append_change(&w);
+            clock_manual_advance_us(&w.clock, (int64_t)next_random(3) * TICK_US);
+        }
+        do_something(&w);
+        check_all(&w);
+    }
+    close_world(&w, false);
+    worker_pool_free(w.workers);
+    snprintf(command, sizeof(command), "rm -rf %s", w.dir);
+    assert_int_equal(system(command), 0);
+}
+
+static void every_target_of_every_seed_equals_the_model(void **state)
+{
+    (void)state;
+    const char *seeds = getenv("SPILLWAY_REBUILD_SEEDS");
+    uint64_t count = seeds != NULL ? strtoull(seeds, NULL, 10) : 10;
+    for (uint64_t seed = 1; seed <= count; seed++) {
+        print_message("seed %llu\n", (unsigned long long)seed);
+        one_seed(seed);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_target_of_every_seed_equals_the_model),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
