@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "snapshot/snapshot.h"
 
 /** A namespace's log as it was when it was first looked at: its end stays the same for the whole
  * command. */
@@ -230,22 +231,53 @@ void extent_release(struct extent *e)
     *e = (struct extent){0};
 }
 
+static bool lists(const struct namespace_manifest *ns, struct slice collection)
+{
+    for (size_t i = 0; i < ns->collection_count; i++)
+        if (slice_equal(slice_of(ns->collections[i]), collection))
+            return true;
+    return false;
+}
+
+/** *ret_listed: the store has files of the collection, or had them. */
+static err_t read_namespace(struct source *s, const char *namespace_name, struct slice collection,
+                            struct extent *e, bool *ret_listed)
+{
+    struct namespace_manifest ns;
+    *ret_listed = false;
+    err_t err = namespace_manifest_read(s->store, namespace_name, &ns);
+    if (err != OK)
+        return err == ERR_NOT_FOUND ? OK : err;
+    e->known = true;
+    e->covered_until = ns.covered_until;
+    e->covered_until_us = ns.covered_until_us;
+    *ret_listed = lists(&ns, collection);
+    namespace_manifest_free(&ns);
+    return OK;
+}
+
+/** Without its manifest a collection that has files would look like one without changes. */
+static err_t manifest_missing(const char *namespace_name, struct slice collection)
+{
+    CLEANUP(xfree_ptr) char *dir = collection_dir(namespace_name, collection);
+    return err_fail(ERR_CORRUPT,
+                    "%s/manifest.json is missing, but the store has files of this collection", dir);
+}
+
 static err_t read_manifests(struct source *s, const char *namespace_name, struct slice collection,
                             struct extent *e)
 {
-    struct namespace_manifest ns;
-    err_t err = namespace_manifest_read(s->store, namespace_name, &ns);
-    if (err == OK) {
-        e->known = true;
-        e->covered_until = ns.covered_until;
-        e->covered_until_us = ns.covered_until_us;
-        namespace_manifest_free(&ns);
-    } else if (err != ERR_NOT_FOUND) {
-        return err;
+    bool listed;
+    struct snapshot_list snapshots;
+    TRY(read_namespace(s, namespace_name, collection, e, &listed));
+    err_t err = collection_manifest_read(s->store, namespace_name, collection, &e->manifest);
+    if (err == ERR_NOT_FOUND) {
+        TRY(snapshot_list_read(s->store, namespace_name, collection, &snapshots));
+        listed = listed || snapshots.count > 0;
+        snapshot_list_free(&snapshots);
+        return listed ? manifest_missing(namespace_name, collection) : OK;
     }
-    err = collection_manifest_read(s->store, namespace_name, collection, &e->manifest);
-    if (err != OK)
-        return err == ERR_NOT_FOUND ? OK : err;
+    TRY(err);
     e->has_manifest = true;
     e->known = true;
     e->chain_from = e->manifest.lsn_from;

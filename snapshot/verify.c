@@ -23,9 +23,8 @@ static void verifier_release(struct verifier *v)
     free(v->text);
 }
 
-static void tell(struct verifier *v, const char *relative, err_t err)
+static void tell_path(struct verifier *v, const char *path, err_t err)
 {
-    CLEANUP(xfree_ptr) char *path = xasprintf("%s/%s", v->dir, relative);
     CLEANUP(xfree_ptr) char *text = xstrdup(err == OK ? "" : err_text(err));
     if (v->fn != NULL)
         v->fn(v->arg, path, err, text);
@@ -33,6 +32,12 @@ static void tell(struct verifier *v, const char *relative, err_t err)
         v->first = err;
         v->text = TAKE(text);
     }
+}
+
+static void tell(struct verifier *v, const char *relative, err_t err)
+{
+    CLEANUP(xfree_ptr) char *path = xasprintf("%s/%s", v->dir, relative);
+    tell_path(v, path, err);
 }
 
 static err_t read_docs(struct verifier *v, const struct store_file *f)
@@ -84,6 +89,18 @@ static bool has_name(const struct snapshot_list *l, const char *name)
     return false;
 }
 
+/** The namespace's manifest says how far the chain reaches: without it no answer is safe. */
+static void verify_namespace(struct verifier *v, const char *namespace_name)
+{
+    CLEANUP(xfree_ptr) char *dir = store_component(slice_of(namespace_name));
+    CLEANUP(xfree_ptr) char *path = xasprintf("%s/manifest.json", dir);
+    struct namespace_manifest ns;
+    err_t err = namespace_manifest_read(v->store, namespace_name, &ns);
+    if (err == OK)
+        namespace_manifest_free(&ns);
+    tell_path(v, path, err);
+}
+
 static err_t verify(struct verifier *v, const char *namespace_name, struct slice collection,
                     const char *name)
 {
@@ -102,8 +119,8 @@ static err_t verify(struct verifier *v, const char *namespace_name, struct slice
     if (err == ERR_NOT_FOUND && list.count == 0 && listed == OK)
         return err_fail(ERR_NOT_FOUND, "the store has nothing of %s/%.*s", namespace_name,
                         (int)MIN(collection.len, 200), collection.data);
-    if (err != ERR_NOT_FOUND)
-        tell(v, "manifest.json", err);
+    tell(v, "manifest.json", err);
+    verify_namespace(v, namespace_name);
     if (err == OK) {
         verify_chain(v, &m);
         collection_manifest_free(&m);
