@@ -1,8 +1,9 @@
 /*
  * The rules of one event (docs/http.md, "Events"): `type` by its pattern, `ts` an RFC 3339 time
- * from 1970 to one hour ahead, a size as sent; and for collection changes a `docId`, which becomes
- * the record's key, and a `collection`. Everything else in an event is the sender's own and kept as
- * it came.
+ * from 1970 to one hour ahead, a size as sent; and for collection changes, whose type begins with
+ * "collection.", a `docId`, which becomes the record's key, a `collection`, a `doc`, and what may
+ * go with them. cdc/change.c reads changes by the same rules: what is acknowledged here is applied
+ * there. Everything else in an event is the sender's own and kept as it came.
  *
  * Runs once per event on the hot path: no allocation unless a text is written with escapes.
  */
@@ -15,15 +16,32 @@
 #define HOUR_MS INT64_C(3600000)
 
 /* In the order of field_names. */
-enum { FIELD_TYPE, FIELD_TS, FIELD_SOURCE, FIELD_DOC_ID, FIELD_COLLECTION, FIELD_RESTORE };
-static const char *const field_names[] = {"type", "ts", "source", "docId", "collection", "restore"};
+enum {
+    FIELD_TYPE,
+    FIELD_TS,
+    FIELD_SOURCE,
+    FIELD_DOC_ID,
+    FIELD_COLLECTION,
+    FIELD_DOC,
+    FIELD_RESTORE,
+    FIELD_EXPECT,
+    FIELD_BOOKMARK,
+};
+static const char *const field_names[] = {"type", "ts",      "source", "docId",   "collection",
+                                          "doc",  "restore", "expect", "bookmark"};
 
 static const char text_type[] =
     "must be a string of 1-128 letters, digits, dots, underscores and hyphens";
 static const char text_ts[] = "must be an RFC 3339 time with a zone";
 static const char text_ts_range[] = "must lie between 1970 and one hour ahead of now";
 static const char text_doc_id[] = "must be a string of 1-1024 bytes in a collection change";
-static const char text_collection[] = "must be a string of 1-256 bytes in a collection change";
+static const char text_collection[] =
+    "must be a string of 1-256 bytes without NUL in a collection change";
+static const char text_change[] =
+    "must be collection.insert, collection.update or collection.delete";
+static const char text_doc[] = "must be an object in a collection.insert and a collection.update";
+static const char text_expect[] = "must be an LSN, an integer of 0 or more, in a collection change";
+static const char text_bookmark[] = "must be a string of 1-1024 bytes in a collection change";
 
 /** 1 for the bytes that a type may hold: ^[a-zA-Z0-9._-]+$ */
 static const uint8_t type_chars[256] = {
@@ -85,26 +103,59 @@ static bool type_valid(struct slice type)
 static bool is_change(struct slice type)
 {
     static const struct slice prefix = SLICE("collection.");
-    if (type.len < prefix.len || memcmp(type.data, prefix.data, prefix.len) != 0)
+    return type.len >= prefix.len && memcmp(type.data, prefix.data, prefix.len) == 0;
+}
+
+/** Digits alone: 0 to 2^63 - 1. */
+static bool is_lsn(const struct json_value *v)
+{
+    int64_t value = 0;
+    if (v->kind != JSON_NUMBER)
         return false;
-    struct slice kind = {type.data + prefix.len, type.len - prefix.len};
-    return slice_equal(kind, SLICE("insert")) || slice_equal(kind, SLICE("update")) ||
-           slice_equal(kind, SLICE("delete"));
+    for (size_t i = 0; i < v->raw.len; i++) {
+        int digit = v->raw.data[i] - '0';
+        if (digit < 0 || digit > 9 || value > (INT64_MAX - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    return true;
+}
+
+/** What may go with a change. */
+static bool check_extras(const struct json_scan *scan, struct event_scratch *scratch,
+                         struct event_fault *fault)
+{
+    struct slice bookmark;
+    if (json_scan_found(scan, FIELD_RESTORE))
+        return fail(fault, ERR_INVALID_EVENT, "restore", "is reserved in a collection change");
+    if (json_scan_found(scan, FIELD_EXPECT) && !is_lsn(&scan->fields[FIELD_EXPECT]))
+        return fail(fault, ERR_INVALID_EVENT, "expect", text_expect);
+    if (json_scan_found(scan, FIELD_BOOKMARK) && scan->fields[FIELD_BOOKMARK].kind != JSON_NULL &&
+        (!field_text(scan, FIELD_BOOKMARK, scratch, &bookmark) || bookmark.len == 0 ||
+         bookmark.len > EVENT_BOOKMARK_MAX))
+        return fail(fault, ERR_INVALID_EVENT, "bookmark", text_bookmark);
+    return true;
 }
 
 static bool check_change(const struct json_scan *scan, struct event_scratch *scratch,
                          struct event_record *rec, struct event_fault *fault)
 {
     struct slice collection;
+    bool deletes = slice_equal(rec->type, SLICE("collection.delete"));
+    if (!deletes && !slice_equal(rec->type, SLICE("collection.insert")) &&
+        !slice_equal(rec->type, SLICE("collection.update")))
+        return fail(fault, ERR_INVALID_EVENT, "type", text_change);
     if (!field_text(scan, FIELD_DOC_ID, scratch, &rec->key) || rec->key.len == 0 ||
         rec->key.len > EVENT_DOC_ID_MAX)
         return fail(fault, ERR_INVALID_EVENT, "docId", text_doc_id);
     if (!field_text(scan, FIELD_COLLECTION, scratch, &collection) || collection.len == 0 ||
-        collection.len > EVENT_COLLECTION_MAX)
+        collection.len > EVENT_COLLECTION_MAX ||
+        memchr(collection.data, '\0', collection.len) != NULL)
         return fail(fault, ERR_INVALID_EVENT, "collection", text_collection);
-    if (json_scan_found(scan, FIELD_RESTORE))
-        return fail(fault, ERR_INVALID_EVENT, "restore", "is reserved in a collection change");
-    return true;
+    if (!deletes &&
+        (!json_scan_found(scan, FIELD_DOC) || scan->fields[FIELD_DOC].kind != JSON_OBJECT))
+        return fail(fault, ERR_INVALID_EVENT, "doc", text_doc);
+    return check_extras(scan, scratch, fault);
 }
 
 static bool check_ts(const struct json_scan *scan, int64_t now_ms, struct event_scratch *scratch,

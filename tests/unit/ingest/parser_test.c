@@ -157,12 +157,13 @@ static const struct body_case body_cases[] = {
      OK, NULL, BODY_JSON},
     {"[{\"type\":\"x\",\"source\":5," TS "}]",
      "1770042600123 type=x value={\"type\":\"x\",\"source\":5," TS "}\n", OK, NULL, BODY_JSON},
-    {"[{\"type\":\"collection.insert\",\"docId\":\"d\\u00e9\",\"collection\":\"c\"," TS "}]",
+    {"[{\"type\":\"collection.insert\",\"docId\":\"d\\u00e9\",\"collection\":\"c\",\"doc\":{}," TS
+     "}]",
      "1770042600123 key=d\xc3\xa9 type=collection.insert value={\"type\":\"collection.insert\","
-     "\"docId\":\"d\\u00e9\",\"collection\":\"c\"," TS "}\n",
+     "\"docId\":\"d\\u00e9\",\"collection\":\"c\",\"doc\":{}," TS "}\n",
      OK, NULL, BODY_JSON},
-    {"[{\"type\":\"collection.other\",\"docId\":5," TS "}]",
-     "1770042600123 type=collection.other value={\"type\":\"collection.other\",\"docId\":5," TS
+    {"[{\"type\":\"collections.other\",\"docId\":5," TS "}]",
+     "1770042600123 type=collections.other value={\"type\":\"collections.other\",\"docId\":5," TS
      "}\n",
      OK, NULL, BODY_JSON},
     /* not JSON */
@@ -229,6 +230,8 @@ static void cutting_a_body_anywhere_changes_nothing(void **state)
     }
 }
 
+#define CHANGE(op) "\"type\":\"collection." op "\",\"docId\":\"d\",\"collection\":\"c\""
+
 struct event_case {
     const char *event;
     err_t err;
@@ -264,8 +267,29 @@ static const struct event_case event_cases[] = {
     {"{\"type\":\"collection.delete\",\"docId\":\"\\udfff\",\"collection\":\"c\"," TS "}",
      ERR_INVALID_EVENT, "docId"},
     {"{\"type\":\"collection.delete\",\"docId\":\"d\"," TS "}", ERR_INVALID_EVENT, "collection"},
-    {"{\"type\":\"collection.insert\",\"docId\":\"d\",\"collection\":\"c\",\"restore\":1," TS "}",
-     ERR_INVALID_EVENT, "restore"},
+    {"{" CHANGE("insert") ",\"doc\":{},\"restore\":1," TS "}", ERR_INVALID_EVENT, "restore"},
+    {"{" CHANGE("delete") ",\"restore\":null," TS "}", ERR_INVALID_EVENT, "restore"},
+    {"{" CHANGE("upsert") ",\"doc\":{}," TS "}", ERR_INVALID_EVENT, "type"},
+    {"{" CHANGE("") ",\"doc\":{}," TS "}", ERR_INVALID_EVENT, "type"},
+    {"{" CHANGE("insert") "," TS "}", ERR_INVALID_EVENT, "doc"},
+    {"{" CHANGE("update") ",\"doc\":null," TS "}", ERR_INVALID_EVENT, "doc"},
+    {"{" CHANGE("update") ",\"doc\":\"{}\"," TS "}", ERR_INVALID_EVENT, "doc"},
+    {"{" CHANGE("update") ",\"doc\":[]," TS "}", ERR_INVALID_EVENT, "doc"},
+    {"{" CHANGE("delete") "," TS "}", OK, NULL},
+    {"{" CHANGE("delete") ",\"doc\":5," TS "}", OK, NULL},
+    {"{" CHANGE("update") ",\"doc\":{},\"expect\":0," TS "}", OK, NULL},
+    {"{" CHANGE("update") ",\"doc\":{},\"expect\":9223372036854775807," TS "}", OK, NULL},
+    {"{" CHANGE("update") ",\"doc\":{},\"expect\":9223372036854775808," TS "}", ERR_INVALID_EVENT,
+     "expect"},
+    {"{" CHANGE("update") ",\"doc\":{},\"expect\":-1," TS "}", ERR_INVALID_EVENT, "expect"},
+    {"{" CHANGE("update") ",\"doc\":{},\"expect\":1.5," TS "}", ERR_INVALID_EVENT, "expect"},
+    {"{" CHANGE("update") ",\"doc\":{},\"expect\":\"1\"," TS "}", ERR_INVALID_EVENT, "expect"},
+    {"{" CHANGE("update") ",\"doc\":{},\"bookmark\":\"b\",\"prev\":{}," TS "}", OK, NULL},
+    {"{" CHANGE("update") ",\"doc\":{},\"bookmark\":null," TS "}", OK, NULL},
+    {"{" CHANGE("update") ",\"doc\":{},\"bookmark\":\"\"," TS "}", ERR_INVALID_EVENT, "bookmark"},
+    {"{" CHANGE("update") ",\"doc\":{},\"bookmark\":7," TS "}", ERR_INVALID_EVENT, "bookmark"},
+    {"{\"type\":\"collection.delete\",\"docId\":\"d\",\"collection\":\"a\\u0000\"," TS "}",
+     ERR_INVALID_EVENT, "collection"},
 };
 
 static void bad_events_are_named_by_index_and_field(void **state)
