@@ -56,6 +56,8 @@ err_t state_apply(struct state *s, struct change *changes, size_t count, int64_t
  */
 void state_dead_letter(struct state *s, unsigned shard, int64_t lsn, const char *reason);
 void state_set_shard_cursor(struct state *s, unsigned shard, int64_t lsn);
+bool state_has_notes(const struct state *s);
+void state_forget_notes(struct state *s);
 
 /** In the order in which they were found. fn returns false to stop. */
 err_t state_each_dead_letter(struct state *s,

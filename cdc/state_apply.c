@@ -17,6 +17,8 @@
 
 #include "cdc/state_priv.h"
 
+#define TUNE_CHANGES 1000 /* a transaction that may have grown the file */
+
 /** A change's place in the order of writing. */
 struct ref {
     uint64_t prefix; /* the first bytes of its id, as a number: most comparisons end here */
@@ -286,6 +288,11 @@ void state_set_shard_cursor(struct state *s, unsigned shard, int64_t lsn)
     s->shard_cursors[s->shard_cursor_count++] = (struct shard_cursor){shard, lsn};
 }
 
+bool state_has_notes(const struct state *s)
+{
+    return s->dead_letter_count > 0 || s->shard_cursor_count > 0;
+}
+
 /* -- the transaction
  * ------------------------------------------------------------------------------- */
 
@@ -329,6 +336,8 @@ err_t state_apply(struct state *s, struct change *changes, size_t count, int64_t
     TRY(state_run(s, "BEGIN IMMEDIATE"));
     struct apply x = {.s = s, .changes = changes, .count = count};
     err_t err = apply_all(&x, cursor);
+    if (err == OK && count >= TUNE_CHANGES)
+        err = state_tune_checkpoint(s);
     if (err == OK)
         err = state_run(s, "COMMIT");
     if (err != OK) {

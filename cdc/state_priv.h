@@ -89,8 +89,9 @@ err_t state_meta_add(struct state *s, const char *name, int64_t value) MUST_USE;
 err_t state_read_collection(struct state *s, sqlite3_stmt *stmt,
                             struct state_collection *ret) MUST_USE;
 
-/** Dead letters and shard cursors that were noted and not written. */
-void state_forget_notes(struct state *s);
+
+/** Sets how much WAL a checkpoint waits for, by the size of the file. */
+err_t state_tune_checkpoint(struct state *s) MUST_USE;
 
 /* state_cache.c */
 err_t cache_load(struct state *s) MUST_USE; /* where it is not loaded */

@@ -328,7 +328,15 @@ err_t log_create_stream(struct log *log, const char *name, unsigned shards,
     lock_acquire(&log->create_lock);
     err_t err = create_locked(log, name, shards, ret_stream);
     lock_release(&log->create_lock);
+    if (err == OK && log->on_create != NULL)
+        log->on_create(log->on_create_arg, *ret_stream);
     return err;
+}
+
+void log_on_create(struct log *log, void (*fn)(void *arg, struct stream *s), void *arg)
+{
+    log->on_create = fn;
+    log->on_create_arg = arg;
 }
 
 /* Opening and closing ------------------------------------------------------------------------- */

@@ -85,6 +85,8 @@ struct log {
     struct lock lock;        /* guards streams */
     struct stream **streams; /* sorted by name */
     size_t stream_count, stream_cap;
+    void (*on_create)(void *arg, struct stream *s);
+    void *on_create_arg;
 };
 
 struct stream {

@@ -1,0 +1,121 @@
+/*
+ * cdc/cdc_priv.h: the keeper of states, and one namespace in it. Private to cdc/.
+ */
+#ifndef CDC_CDC_PRIV_H
+#define CDC_CDC_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/lock.h"
+#include "cdc/cdc.h"
+
+#define CDC_APPLY_CHANGES 200000 /* in one transaction, */
+#define CDC_APPLY_BYTES MIB(64)  /* with the memory that they take */
+#define CDC_PROBLEM_BYTES 160
+
+/** Changes that came in one transaction, and the memory that they live in. */
+struct change_run {
+    struct change_run *next;
+    struct arena arena;
+    struct change *changes; /* owned */
+    size_t count, cap;
+};
+
+/** Waits for appends to one shard. */
+struct shard_watch {
+    struct shard_waiter waiter;
+    struct space *space;
+    struct shard *shard;
+};
+
+/** A namespace. */
+struct space {
+    struct cdc *cdc;
+    char *name; /* owned */
+    char *path; /* of its state; owned */
+    struct stream *stream;
+
+    /* Under cdc->lock. */
+    bool dirty; /* something to do at once */
+    bool hurry; /* somebody waits: no pause between transactions */
+    bool asked; /* for deltas, up to asked_lsn */
+    int64_t asked_lsn;
+    int64_t not_before_ns;   /* monotonic: while dirty */
+    int64_t due_ns;          /* monotonic: when a delta or a try is due; INT64_MAX: nothing is */
+    int64_t behind_since_us; /* wall clock: no record that is not applied is older */
+    uint64_t failures;       /* grows with each */
+    struct cdc_lag lag;      /* as of the last step */
+
+    /* The thread's own. */
+    struct state *state; /* NULL: not open */
+    int64_t cursor;      /* applied, in memory: the file's may lie behind where no changes were */
+    int64_t saved_cursor;
+    int64_t covered;    /* what the store has: namespace_manifest.covered_until */
+    int64_t sampled_us; /* wall clock, just before the high watermark was read for the last step */
+    int64_t caught_us;  /* wall clock; every record acknowledged before it is applied */
+    uint64_t dead_letters, misplaced;
+    bool damaged;                    /* SQLite said so: the next opening starts over */
+    bool deltas;                     /* there is a store, and its manifest was read */
+    char blocked[CDC_PROBLEM_BYTES]; /* why there are no deltas although there is a store, or "" */
+    bool has_collections;
+    struct change_run *pending, **pending_end; /* applied, not in a delta; owned; by LSN */
+    size_t pending_count, pending_bytes;
+    int64_t delta_due_ns; /* monotonic; INT64_MAX: no age is set, or nothing is there to cover */
+    unsigned tries;       /* failed in a row */
+    struct shard_watch **watches; /* owned; per shard */
+    int64_t *shard_cursors;       /* owned; of the shards other than 0 */
+    unsigned watch_count;
+};
+
+struct cdc {
+    struct cdc_options options;
+    char *data_dir; /* owned */
+    pthread_t thread;
+    bool running;
+    atomic_bool stopping;
+    struct lock lock;          /* LOCK_RANK_LEAF */
+    struct lock_cond wake;     /* the thread's */
+    struct lock_cond progress; /* of those who flush */
+    struct space **spaces;     /* owned; grows only */
+    size_t space_count, space_cap;
+    size_t turn; /* which namespace is looked at next */
+};
+
+/* cdc_space.c. On cdc's thread. */
+
+struct space *space_new(struct cdc *c, struct stream *s, const char *name);
+void space_free(struct space *sp);
+/** Does one transaction's work, and what is due. *ret_more: there is more to do at once. */
+err_t space_step(struct space *sp, bool deltas_asked, bool *ret_more) MUST_USE;
+/** Watches each shard that is new; `fn` is told of appends. */
+void space_watch(struct space *sp, void (*fn)(struct shard_waiter *w));
+/** After an error: lets go of the state, to open it anew. */
+void space_close(struct space *sp);
+
+/* cdc_read.c */
+
+/** Reads changes of shard 0 from `from` up to `to` into a run: at most one transaction's. Dead
+ * letters go to the state unless `again` (they are there already). *ret_next is where it stopped.
+ */
+err_t space_read(struct space *sp, int64_t from, int64_t to, bool again,
+                 struct change_run **ret_run, int64_t *ret_next) MUST_USE;
+/** Looks through the other shards for changes, which are misplaced. *ret_moved: the next
+ * state_apply has something to note. */
+err_t space_read_misplaced(struct space *sp, bool *ret_moved, bool *ret_more) MUST_USE;
+void change_run_free(struct change_run *run);
+
+/* cdc_pending.c */
+
+/** Takes the run over: kept for the next delta, or freed. */
+void pending_add(struct space *sp, struct change_run *run);
+void pending_clear(struct space *sp);
+/** Writes deltas of everything pending and moves covered_until to the cursor. */
+err_t pending_write(struct space *sp) MUST_USE;
+/** Reads what the store has; then, from the log, what lies between that and the cursor.
+ * ERR_AGAIN: that is too much to be held: the state must be made anew, with deltas on the way. */
+err_t pending_restore(struct space *sp) MUST_USE;
+/** More than this is not held: the namespace stands still until the store takes it. */
+size_t pending_bytes_max(const struct space *sp);
+
+#endif

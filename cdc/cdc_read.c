@@ -1,0 +1,216 @@
+/*
+ * cdc/cdc_read.c: from the log's batches to a run of changes.
+ *
+ * A record is parsed where the reader has it; only a change's value is copied. Other events of the
+ * stream cost one scan and no memory.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/metrics.h"
+#include "cdc/cdc_priv.h"
+
+#define PLAIN_BYTES_MAX MIB(256) /* a batch, decompressed */
+#define MISPLACED_BYTES MIB(16)  /* of the other shards, looked through in one step */
+#define MISPLACED_LETTERS 1000   /* noted in one step */
+
+void change_run_free(struct change_run *run)
+{
+    if (run == NULL)
+        return;
+    arena_release(&run->arena);
+    free(run->changes);
+    free(run);
+}
+
+/** The append time of a batch's records, where the server stamped it. */
+static int64_t append_time_us(const struct batch_header *h)
+{
+    return (h->attributes & BATCH_ATTR_APPEND_TIME) != 0 ? h->max_timestamp * 1000 : -1;
+}
+
+/** Slices into the record's value become slices into its copy; others are in the arena already. */
+static void move_slice(struct slice *s, struct slice from, const char *to)
+{
+    uintptr_t at = (uintptr_t)s->data;
+    uintptr_t start = (uintptr_t)from.data;
+    if (s->data != NULL && at >= start && at - start <= from.len)
+        s->data = to + (at - start);
+}
+
+static void keep_change(struct change_run *run, const struct record *rec, struct change *c)
+{
+    char *copy = arena_alloc(&run->arena, rec->value.len);
+    memcpy(copy, rec->value.data, rec->value.len);
+    struct slice *const slices[] = {&c->collection, &c->doc_id, &c->doc,    &c->prev,
+                                    &c->bookmark,   &c->source, &c->restore};
+    for (size_t i = 0; i < ARRAY_LEN(slices); i++)
+        move_slice(slices[i], rec->value, copy);
+    if (run->count == run->cap) {
+        run->cap = run->cap == 0 ? 64 : run->cap * 2;
+        run->changes = xrealloc(run->changes, run->cap * sizeof(*run->changes));
+    }
+    run->changes[run->count++] = *c;
+}
+
+static bool run_full(const struct change_run *run)
+{
+    return run->count >= CDC_APPLY_CHANGES ||
+           run->arena.used_bytes + run->count * sizeof(*run->changes) >= CDC_APPLY_BYTES;
+}
+
+struct reading {
+    struct space *sp;
+    struct change_run *run;
+    int64_t from, to;
+    bool again;
+};
+
+static void note(const struct reading *r, int64_t lsn, const char *reason)
+{
+    if (!r->again)
+        state_dead_letter(r->sp->state, 0, lsn, reason);
+}
+
+/** A batch whose records cannot be read is a dead letter as a whole: what follows it can be read.
+ */
+static err_t read_batch(const struct reading *r, const uint8_t *batch, const struct batch_header *h)
+{
+    struct record_reader records;
+    struct record rec;
+    int64_t append_us = append_time_us(h);
+    err_t err = record_reader_open(&records, batch, batch_total_bytes(h), PLAIN_BYTES_MAX);
+    if (err != OK) {
+        note(r, h->base_offset, err_text(err));
+        return OK;
+    }
+    while ((err = record_reader_next(&records, &rec)) == OK) {
+        struct change c;
+        const char *reason;
+        if (rec.offset < r->from || rec.offset >= r->to)
+            continue;
+        switch (change_parse(&rec, append_us, &r->run->arena, &c, &reason)) {
+        case CHANGE_IS:
+            keep_change(r->run, &rec, &c);
+            break;
+        case CHANGE_MALFORMED:
+            note(r, rec.offset, reason);
+            break;
+        case CHANGE_IS_NOT:
+            break;
+        }
+    }
+    record_reader_close(&records);
+    if (err != ERR_END)
+        note(r, h->base_offset, err_text(err));
+    return OK;
+}
+
+err_t space_read(struct space *sp, int64_t from, int64_t to, bool again,
+                 struct change_run **ret_run, int64_t *ret_next)
+{
+    struct log_reader log;
+    struct change_run *run = xcalloc(1, sizeof(*run));
+    const struct reading r = {.sp = sp, .run = run, .from = from, .to = to, .again = again};
+    int64_t next = from;
+    err_t err = log_reader_open(&log, stream_shard(sp->stream, 0), from);
+    if (err != OK) {
+        change_run_free(run);
+        return err;
+    }
+    while (err == OK && next < to && !run_full(run) && !atomic_load(&sp->cdc->stopping)) {
+        const uint8_t *batch;
+        struct batch_header h;
+        err = log_reader_next(&log, &batch, &h);
+        if (err == OK)
+            err = read_batch(&r, batch, &h);
+        if (err == OK)
+            next = MIN(batch_next_offset(&h), to);
+    }
+    log_reader_close(&log);
+    if (err != OK && err != ERR_END) {
+        change_run_free(run);
+        return err;
+    }
+    *ret_run = run;
+    *ret_next = next;
+    return OK;
+}
+
+/* -- the other shards
+ * ------------------------------------------------------------------------------- */
+
+struct looking {
+    struct space *sp;
+    unsigned shard;
+    int64_t from;
+    unsigned letters;
+    struct arena arena;
+};
+
+static void look_through(struct looking *l, const uint8_t *batch, const struct batch_header *h)
+{
+    struct record_reader records;
+    struct record rec;
+    char reason[100];
+    snprintf(reason, sizeof(reason), "a change must lie on shard 0 of its stream, not on shard %u",
+             l->shard);
+    if (record_reader_open(&records, batch, batch_total_bytes(h), PLAIN_BYTES_MAX) != OK)
+        return;
+    while (record_reader_next(&records, &rec) == OK) {
+        struct change c;
+        const char *unused;
+        if (rec.offset < l->from || change_parse(&rec, -1, &l->arena, &c, &unused) == CHANGE_IS_NOT)
+            continue;
+        state_dead_letter(l->sp->state, l->shard, rec.offset, reason);
+        l->letters++;
+    }
+    record_reader_close(&records);
+    arena_reset(&l->arena);
+}
+
+static err_t look_at_shard(struct looking *l, int64_t *ret_next, bool *ret_more)
+{
+    struct log_reader log;
+    const uint8_t *batch;
+    struct batch_header h;
+    size_t bytes = 0;
+    int64_t next = l->from;
+    TRY(log_reader_open(&log, stream_shard(l->sp->stream, l->shard), l->from));
+    err_t err = OK;
+    while (bytes < MISPLACED_BYTES && l->letters < MISPLACED_LETTERS &&
+           (err = log_reader_next(&log, &batch, &h)) == OK) {
+        look_through(l, batch, &h);
+        bytes += batch_total_bytes(&h);
+        next = batch_next_offset(&h);
+    }
+    log_reader_close(&log);
+    if (err != OK && err != ERR_END)
+        return err;
+    *ret_next = next;
+    *ret_more = err == OK;
+    return OK;
+}
+
+err_t space_read_misplaced(struct space *sp, bool *ret_moved, bool *ret_more)
+{
+    for (unsigned k = 1; k < sp->watch_count; k++) {
+        struct shard *sh = stream_shard(sp->stream, k);
+        struct looking l = {
+            .sp = sp, .shard = k, .from = MAX(sp->shard_cursors[k], shard_log_start(sh))};
+        bool more = false;
+        sp->shard_cursors[k] = l.from;
+        if (l.from >= shard_high_watermark(sh))
+            continue;
+        int64_t next = l.from;
+        err_t err = look_at_shard(&l, &next, &more);
+        arena_release(&l.arena);
+        TRY(err);
+        sp->shard_cursors[k] = next;
+        state_set_shard_cursor(sp->state, k, next);
+        *ret_moved = true;
+        *ret_more = *ret_more || more;
+    }
+    return OK;
+}

@@ -1,0 +1,459 @@
+/* From the log to state and deltas, on real files. */
+#include "tests/test.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "cdc/cdc.h"
+#include "cdc/delta.h"
+#include "writer/builder.h"
+
+#define WAIT_MS 20000
+
+struct fixture {
+    char dir[64];
+    struct worker_pool *workers;
+    struct log *log;
+    struct stream *stream;
+    struct store *store;
+    struct cdc *cdc;
+    struct cdc_options options;
+};
+
+static void start(struct fixture *f)
+{
+    struct log_options lo = {.io = io_posix(),
+                             .clock = clock_real(),
+                             .data_dir = f->dir,
+                             .segment_bytes = LIMIT_SEGMENT_MIN_BYTES,
+                             .workers = f->workers};
+    assert_ok(log_open(&lo, &f->log));
+    f->stream = log_find_stream(f->log, "events", 6);
+    if (f->stream == NULL)
+        assert_ok(log_create_stream(f->log, "events", 2, &f->stream));
+    char *url = xasprintf("%s/store", f->dir);
+    assert_ok(store_open(io_posix(), url, true, &f->store));
+    free(url);
+    f->options = (struct cdc_options){.io = io_posix(),
+                                      .clock = clock_real(),
+                                      .log = f->log,
+                                      .store = f->store,
+                                      .data_dir = f->dir,
+                                      .delta_bytes = MIB(16)};
+    assert_ok(cdc_start(&f->options, &f->cdc));
+}
+
+static void stop(struct fixture *f)
+{
+    cdc_stop(TAKE(f->cdc));
+    store_close(TAKE(f->store));
+    worker_pool_run(f->workers);
+    log_close(TAKE(f->log));
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof(*f));
+    strcpy(f->dir, "/tmp/spillway-cdc-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    rmdir(f->dir);
+    f->workers = worker_pool_new(0);
+    start(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    stop(f);
+    worker_pool_free(f->workers);
+    char command[128];
+    snprintf(command, sizeof(command), "rm -rf %s", f->dir);
+    assert_int_equal(system(command), 0);
+    free(f);
+    return 0;
+}
+
+/** Appends JSON events as one batch. */
+static void append_to(struct stream *stream, unsigned shard, const char *const *events,
+                      size_t count, bool stamp)
+{
+    struct builder *b = builder_new(count > 1 ? BATCH_CODEC_LZ4 : BATCH_CODEC_NONE);
+    struct append_batch batch = {.stamp_append_time = stamp};
+    uint32_t records;
+    for (size_t i = 0; i < count; i++) {
+        struct event_record rec = {
+            .ts_ms = 1770000000000, .value = {slice_of(events[i])}, .type = SLICE("t")};
+        assert_ok(builder_add(b, &rec));
+    }
+    builder_seal(b, &batch.data, &batch.len, &records);
+    builder_free(b);
+    if (stamp)
+        batch_stamp_append_time(batch.data, batch.len, clock_wall_ms(clock_real()));
+    assert_ok(shard_append(stream_shard(stream, shard), &batch, 1));
+    free(batch.data);
+}
+
+static char *event(const char *op, const char *collection, const char *id, const char *more)
+{
+    return xasprintf(
+        "{\"type\":\"collection.%s\",\"ts\":\"2026-02-02T14:30:00Z\",\"collection\":\"%s\","
+        "\"docId\":\"%s\"%s}",
+        op, collection, id, more);
+}
+
+static void change(struct fixture *f, const char *op, const char *collection, const char *id,
+                   const char *more)
+{
+    char *json = event(op, collection, id, more);
+    append_to(f->stream, 0, (const char *const[]){json}, 1, false);
+    free(json);
+}
+
+/** "id=doc@lsn " in order, of the default namespace. */
+static void assert_state(struct fixture *f, const char *collection, const char *expected)
+{
+    char *path = cdc_state_path(f->dir, "default");
+    struct state *s;
+    struct state_collection c;
+    struct state_scan *scan;
+    struct state_doc doc;
+    struct buf text = BUF_INIT;
+    assert_ok(cdc_flush(f->cdc, "default", false, WAIT_MS));
+    assert_ok(state_reader_open(io_posix(), path, &s));
+    assert_ok(state_find_collection(s, slice_of(collection), &c));
+    assert_ok(state_scan_open(s, c.id, &scan));
+    while (state_scan_next(scan, &doc) == OK) {
+        buf_append_slice(&text, doc.id);
+        buf_append_char(&text, '=');
+        buf_append_slice(&text, doc.doc);
+        buf_printf(&text, "@%lld ", (long long)doc.lsn);
+    }
+    buf_append_char(&text, '\0');
+    assert_string_equal(text.data, expected);
+    state_scan_close(scan);
+    state_close(s);
+    free(c.name);
+    free(path);
+    buf_release(&text);
+}
+
+static struct cdc_lag lag_of(struct fixture *f, const char *name)
+{
+    struct cdc_lag lags[8];
+    size_t count = cdc_lags(f->cdc, lags, ARRAY_LEN(lags));
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(lags[i].namespace_name, name) == 0)
+            return lags[i];
+    fail_msg("no namespace %s", name);
+    return lags[0];
+}
+
+/** "op id@lsn " of one delta in its order, "!" for skipped. */
+static void assert_delta(struct fixture *f, const char *collection, const struct store_file *file,
+                         const char *expected)
+{
+    struct delta_reader *r;
+    struct change c;
+    struct buf text = BUF_INIT;
+    char *dir = collection_dir("default", slice_of(collection));
+    assert_ok(delta_open(f->store, dir, file, NULL, &r));
+    while (delta_next(r, &c) == OK) {
+        buf_printf(&text, "%s%c ", c.skipped ? "!" : "", (char)c.op);
+        buf_append_slice(&text, c.doc_id);
+        buf_printf(&text, "@%lld ", (long long)c.lsn);
+    }
+    buf_append_char(&text, '\0');
+    assert_string_equal(text.data, expected);
+    delta_close(r);
+    buf_release(&text);
+    free(dir);
+}
+
+/** The recorded hash is that of the state as it stands. */
+static void assert_recorded(struct fixture *f, const char *collection,
+                            const struct store_file *file)
+{
+    char *path = cdc_state_path(f->dir, "default");
+    struct state *s;
+    struct state_collection c;
+    assert_ok(state_reader_open(io_posix(), path, &s));
+    assert_ok(state_find_collection(s, slice_of(collection), &c));
+    assert_memory_equal(&c.hash, &file->state_hash, sizeof(c.hash));
+    assert_int_equal(c.count, file->state_count);
+    state_close(s);
+    free(c.name);
+    free(path);
+}
+
+static void changes_reach_the_state_and_other_events_pass(void **state)
+{
+    struct fixture *f = *state;
+    change(f, "insert", "users", "a", ",\"doc\":{ \"n\": 1 }");
+    append_to(f->stream, 0, (const char *const[]){"{\"type\":\"order.paid\"}", "[]", "x"}, 3,
+              false);
+    change(f, "update", "users", "b\\u00e9", ",\"doc\":{\"n\":2}");
+    change(f, "delete", "users", "nobody", "");
+    assert_state(f, "users", "a={ \"n\": 1 }@0 b\xc3\xa9={\"n\":2}@4 ");
+    change(f, "delete", "users", "a", "");
+    assert_state(f, "users", "b\xc3\xa9={\"n\":2}@4 ");
+    struct cdc_lag lag = lag_of(f, "default");
+    assert_int_equal(lag.applied_lsn, 7);
+    assert_int_equal(lag.log_lsn, 7);
+    assert_int_equal(lag.behind_us, 0);
+    assert_int_equal(lag.dead_letters, 0);
+    assert_string_equal(lag.problem, "");
+}
+
+static bool join_letters(void *arg, unsigned shard, int64_t lsn, const char *reason)
+{
+    buf_printf(arg, "%u/%lld %.10s;", shard, (long long)lsn, reason);
+    return true;
+}
+
+static void malformed_and_misplaced_changes_are_listed(void **state)
+{
+    struct fixture *f = *state;
+    change(f, "insert", "users", "a", ",\"doc\":5");
+    change(f, "upsert", "users", "a", ",\"doc\":{}");
+    char *future = xstrdup("{\"type\":\"collection.delete\",\"ts\":\"2999-01-01T00:00:00Z\","
+                           "\"collection\":\"users\",\"docId\":\"a\"}");
+    append_to(f->stream, 0, (const char *const[]){future}, 1, true);
+    free(future);
+    char *json = event("insert", "users", "a", ",\"doc\":{}");
+    append_to(f->stream, 1, (const char *const[]){"{\"type\":\"order.paid\"}", json}, 2, false);
+    free(json);
+    change(f, "insert", "users", "good", ",\"doc\":{}");
+    assert_state(f, "users", "good={}@3 ");
+    struct cdc_lag lag;
+    for (int i = 0; i < WAIT_MS && (lag = lag_of(f, "default")).misplaced == 0; i++)
+        assert_ok(cdc_flush(f->cdc, NULL, false, WAIT_MS));
+    assert_int_equal(lag.dead_letters, 4);
+    assert_int_equal(lag.misplaced, 1);
+    struct state *s;
+    struct buf text = BUF_INIT;
+    char *path = cdc_state_path(f->dir, "default");
+    assert_ok(state_reader_open(io_posix(), path, &s));
+    assert_ok(state_each_dead_letter(s, join_letters, &text));
+    buf_append_char(&text, '\0');
+    assert_non_null(strstr(text.data, "0/0 doc must b;"));
+    assert_non_null(strstr(text.data, "0/1 type names;"));
+    assert_non_null(strstr(text.data, "0/2 ts lies mo;"));
+    assert_non_null(strstr(text.data, "1/1 a change m;"));
+    state_close(s);
+    free(path);
+    buf_release(&text);
+    /* A restart finds each but once. */
+    stop(f);
+    start(f);
+    assert_state(f, "users", "good={}@3 ");
+    assert_int_equal(lag_of(f, "default").dead_letters, 4);
+}
+
+static void deltas_form_a_chain_per_collection(void **state)
+{
+    struct fixture *f = *state;
+    struct collection_manifest m;
+    struct namespace_manifest n;
+    int64_t before_us = clock_wall_us(clock_real());
+    change(f, "insert", "users", "b", ",\"doc\":{}");
+    change(f, "insert", "a/../b", "x", ",\"doc\":{}");
+    change(f, "update", "users", "a", ",\"doc\":{},\"expect\":0");
+    change(f, "update", "users", "a", ",\"doc\":{\"lost\":1},\"expect\":0");
+    assert_ok(cdc_flush(f->cdc, NULL, true, WAIT_MS));
+    assert_ok(collection_manifest_read(f->store, "default", SLICE("users"), &m));
+    assert_int_equal(m.delta_count, 1);
+    assert_int_equal(m.deltas[0].lsn_from, 0);
+    assert_int_equal(m.deltas[0].lsn_to, 4);
+    assert_delta(f, "users", &m.deltas[0], "u a@2 !u a@3 i b@0 ");
+    assert_recorded(f, "users", &m.deltas[0]);
+    collection_manifest_free(&m);
+    /* The other collection stays as it is, and is covered all the same. */
+    change(f, "delete", "users", "b", "");
+    assert_ok(cdc_flush(f->cdc, "default", true, WAIT_MS));
+    assert_ok(collection_manifest_read(f->store, "default", SLICE("users"), &m));
+    assert_int_equal(m.delta_count, 2);
+    assert_int_equal(m.deltas[1].lsn_from, 4);
+    assert_int_equal(m.deltas[1].lsn_to, 5);
+    assert_delta(f, "users", &m.deltas[1], "d b@4 ");
+    assert_recorded(f, "users", &m.deltas[1]);
+    collection_manifest_free(&m);
+    assert_ok(collection_manifest_read(f->store, "default", SLICE("a/../b"), &m));
+    assert_int_equal(m.delta_count, 1);
+    collection_manifest_free(&m);
+    assert_ok(namespace_manifest_read(f->store, "default", &n));
+    assert_int_equal(n.covered_until, 5);
+    assert_true(n.covered_until_us >= before_us);
+    assert_int_equal(n.collection_count, 2);
+    namespace_manifest_free(&n);
+    /* Events without changes cover LSNs without files. */
+    append_to(f->stream, 0, (const char *const[]){"{\"type\":\"order.paid\"}"}, 1, false);
+    assert_ok(cdc_flush(f->cdc, "default", true, WAIT_MS));
+    assert_ok(namespace_manifest_read(f->store, "default", &n));
+    assert_int_equal(n.covered_until, 6);
+    namespace_manifest_free(&n);
+    assert_ok(collection_manifest_read(f->store, "default", SLICE("users"), &m));
+    assert_int_equal(m.delta_count, 2);
+    collection_manifest_free(&m);
+}
+
+static void what_was_not_in_a_delta_is_read_again_after_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    struct collection_manifest m;
+    change(f, "insert", "users", "a", ",\"doc\":{}");
+    assert_ok(cdc_flush(f->cdc, NULL, true, WAIT_MS));
+    change(f, "update", "users", "a", ",\"doc\":{\"v\":2},\"expect\":5");
+    change(f, "update", "users", "b", ",\"doc\":{\"v\":3}");
+    assert_ok(cdc_flush(f->cdc, NULL, false, WAIT_MS));
+    stop(f);
+    start(f);
+    change(f, "delete", "users", "b", "");
+    assert_ok(cdc_flush(f->cdc, NULL, true, WAIT_MS));
+    assert_ok(collection_manifest_read(f->store, "default", SLICE("users"), &m));
+    assert_int_equal(m.delta_count, 2);
+    assert_int_equal(m.deltas[1].lsn_from, 1);
+    assert_int_equal(m.deltas[1].lsn_to, 4);
+    assert_delta(f, "users", &m.deltas[1], "!u a@1 u b@2 d b@3 ");
+    assert_recorded(f, "users", &m.deltas[1]);
+    collection_manifest_free(&m);
+}
+
+static void a_lost_or_damaged_state_is_made_again(void **state)
+{
+    struct fixture *f = *state;
+    char *path = cdc_state_path(f->dir, "default");
+    struct collection_manifest m;
+    change(f, "insert", "users", "a", ",\"doc\":{\"v\":1}");
+    change(f, "insert", "users", "b", ",\"doc\":{\"v\":2},\"expect\":0");
+    assert_ok(cdc_flush(f->cdc, NULL, true, WAIT_MS));
+    change(f, "update", "users", "b", ",\"doc\":{\"v\":3},\"expect\":9");
+    assert_state(f, "users", "a={\"v\":1}@0 b={\"v\":2}@1 ");
+    stop(f);
+    assert_ok(state_remove(io_posix(), path));
+    start(f);
+    assert_state(f, "users", "a={\"v\":1}@0 b={\"v\":2}@1 ");
+    stop(f);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    for (int i = 0; i < 100000; i++)
+        fputc('x', file);
+    assert_int_equal(fclose(file), 0);
+    start(f);
+    assert_state(f, "users", "a={\"v\":1}@0 b={\"v\":2}@1 ");
+    /* The chain goes on where it was. */
+    assert_ok(cdc_flush(f->cdc, NULL, true, WAIT_MS));
+    assert_ok(collection_manifest_read(f->store, "default", SLICE("users"), &m));
+    assert_int_equal(m.delta_count, 2);
+    assert_delta(f, "users", &m.deltas[1], "!u b@2 ");
+    collection_manifest_free(&m);
+    free(path);
+}
+
+static void a_small_delta_size_makes_deltas_by_itself(void **state)
+{
+    struct fixture *f = *state;
+    struct namespace_manifest n;
+    cdc_stop(f->cdc);
+    f->options.delta_bytes = 1;
+    assert_ok(cdc_start(&f->options, &f->cdc));
+    change(f, "insert", "users", "a", ",\"doc\":{}");
+    assert_ok(cdc_flush(f->cdc, NULL, false, WAIT_MS));
+    assert_int_equal(lag_of(f, "default").delta_lsn, 1);
+    assert_ok(namespace_manifest_read(f->store, "default", &n));
+    assert_int_equal(n.covered_until, 1);
+    namespace_manifest_free(&n);
+}
+
+static void an_idle_collection_is_covered_by_age(void **state)
+{
+    struct fixture *f = *state;
+    struct namespace_manifest n;
+    cdc_stop(f->cdc);
+    f->options.delta_seconds = 1;
+    assert_ok(cdc_start(&f->options, &f->cdc));
+    change(f, "insert", "users", "a", ",\"doc\":{}");
+    int64_t first_us = 0;
+    int64_t until_us = clock_wall_us(clock_real()) + WAIT_MS * INT64_C(1000);
+    /* Written by age, then again although nothing happens. */
+    for (int64_t last_us = 0; last_us == 0 || last_us == first_us;) {
+        assert_true(clock_wall_us(clock_real()) < until_us);
+        if (namespace_manifest_read(f->store, "default", &n) != OK)
+            continue;
+        assert_int_equal(n.covered_until, 1);
+        last_us = n.covered_until_us;
+        first_us = first_us == 0 ? last_us : first_us;
+        namespace_manifest_free(&n);
+    }
+}
+
+static void a_stream_created_later_is_a_namespace_too(void **state)
+{
+    struct fixture *f = *state;
+    struct stream *s;
+    struct stream *other;
+    assert_int_equal(cdc_flush(f->cdc, "acme", false, WAIT_MS), ERR_NOT_FOUND);
+    assert_ok(log_create_stream(f->log, "acme.events", 1, &s));
+    assert_ok(log_create_stream(f->log, "payments", 1, &other));
+    char *json = event("insert", "users", "a", ",\"doc\":{}");
+    append_to(s, 0, (const char *const[]){json}, 1, false);
+    append_to(other, 0, (const char *const[]){json}, 1, false);
+    free(json);
+    assert_ok(cdc_flush(f->cdc, "acme", true, WAIT_MS));
+    assert_int_equal(lag_of(f, "acme").applied_lsn, 1);
+    assert_int_equal(cdc_lags(f->cdc, NULL, 0), 2);
+}
+
+static void the_store_of_another_log_gets_no_deltas(void **state)
+{
+    struct fixture *f = *state;
+    cdc_stop(f->cdc);
+    const struct namespace_manifest n = {.namespace_name = (char[]){"default"},
+                                         .covered_until = 500};
+    assert_ok(namespace_manifest_write(f->store, &n));
+    assert_ok(cdc_start(&f->options, &f->cdc));
+    change(f, "insert", "users", "a", ",\"doc\":{}");
+    assert_state(f, "users", "a={}@0 ");
+    assert_non_null(strstr(lag_of(f, "default").problem, "another log"));
+    assert_int_equal(cdc_flush(f->cdc, NULL, true, WAIT_MS), ERR_IO);
+}
+
+static void names_of_namespaces_and_streams(void **state UNUSED)
+{
+    static const char *const pairs[][2] = {
+        {"events", "default"}, {"acme.events", "acme"},  {"a.b.events", "a.b"}, {"payments", NULL},
+        {".events", NULL},     {"default.events", NULL}, {"eventsx", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        char *name = cdc_namespace_of(pairs[i][0]);
+        if (pairs[i][1] == NULL) {
+            assert_null(name);
+            continue;
+        }
+        assert_string_equal(name, pairs[i][1]);
+        char *stream = cdc_stream_name(name);
+        assert_string_equal(stream, pairs[i][0]);
+        free(stream);
+        free(name);
+    }
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(changes_reach_the_state_and_other_events_pass),
+        TEST(malformed_and_misplaced_changes_are_listed),
+        TEST(deltas_form_a_chain_per_collection),
+        TEST(what_was_not_in_a_delta_is_read_again_after_a_restart),
+        TEST(a_lost_or_damaged_state_is_made_again),
+        TEST(a_small_delta_size_makes_deltas_by_itself),
+        TEST(an_idle_collection_is_covered_by_age),
+        TEST(a_stream_created_later_is_a_namespace_too),
+        TEST(the_store_of_another_log_gets_no_deltas),
+        cmocka_unit_test(names_of_namespaces_and_streams),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
