@@ -78,6 +78,25 @@ static void print_shards(json_t *status)
     }
 }
 
+static void print_states(json_t *status)
+{
+    size_t i;
+    json_t *state;
+    printf("\n%-32s %12s %12s %12s %9s %13s %10s\n", "NAMESPACE", "APPLIED", "LOG", "IN STORE",
+           "LAG s", "DEAD LETTERS", "MISPLACED");
+    json_array_foreach(json_object_get(status, "states"), i, state)
+    {
+        printf("%-32s %12lld %12lld %12lld %9.3f %13lld %10lld\n", text_of(state, "namespace"),
+               number_of(state, "appliedLsn"), number_of(state, "logLsn"),
+               number_of(state, "coveredLsn"),
+               json_number_value(json_object_get(state, "lagSeconds")),
+               number_of(state, "deadLetters"), number_of(state, "misplaced"));
+        const char *problem = text_of(state, "problem");
+        if (*problem != '\0' && *problem != '-')
+            printf("    %s\n", problem);
+    }
+}
+
 static void print_status(json_t *health, json_t *status)
 {
     printf("status   %s (%s, env %s)\n", text_of(health, "status"), text_of(health, "version"),
@@ -88,6 +107,7 @@ static void print_status(json_t *health, json_t *status)
     print_listener(status, "http");
     print_listener(status, "kafka");
     print_shards(status);
+    print_states(status);
 }
 
 static int report(const struct cli_args *args, json_t *health, int health_status, json_t *status,
@@ -132,7 +152,7 @@ static int run(const struct cli_args *args)
 const struct cli_command command_status = {
     .name = "status",
     .usage = "status [OPTIONS]",
-    .summary = "Show a running server's health, listeners and shards",
+    .summary = "Show a running server's health, listeners, shards and the state of collections",
     .about = "Exits 1 when the server cannot be reached or a shard takes no events. Needs the\n"
              "admin's token where one is set.\n" REMOTE_ABOUT,
     .options = options,

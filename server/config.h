@@ -47,6 +47,9 @@ struct config {
     int64_t storage_sync;
     int64_t storage_segment_bytes;
     int64_t storage_compression; /* enum config_compression */
+    char *store_url; /* "": <data>/store */
+    int64_t cdc_delta_seconds;
+    int64_t cdc_delta_bytes;
     int64_t writer_max_pending;
     int64_t writer_max_pending_bytes;
     int64_t writer_key_hours;

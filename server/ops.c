@@ -168,6 +168,77 @@ static int64_t gauge_writable(const struct ops *ops UNUSED, struct shard *sh)
     return shard_status(sh) == SHARD_OPEN;
 }
 
+/** Copies the namespaces' lags, malloc'd, and their count. */
+static struct cdc_lag *copy_lags(const struct ops *ops, size_t *ret_count)
+{
+    size_t cap = ops->cdc == NULL ? 0 : cdc_lags(ops->cdc, NULL, 0);
+    struct cdc_lag *lags = xcalloc(cap + 1, sizeof(*lags));
+    size_t count = cap == 0 ? 0 : cdc_lags(ops->cdc, lags, cap);
+    *ret_count = MIN(count, cap); /* what was created in between is there the next time */
+    return lags;
+}
+
+static double lag_applied(const struct cdc_lag *l)
+{
+    return (double)l->applied_lsn;
+}
+
+static double lag_records(const struct cdc_lag *l)
+{
+    return (double)(l->log_lsn - l->applied_lsn);
+}
+
+static double lag_seconds(const struct cdc_lag *l)
+{
+    return (double)l->behind_us / 1e6;
+}
+
+static double lag_delta(const struct cdc_lag *l)
+{
+    return (double)l->delta_lsn;
+}
+
+static double lag_dead_letters(const struct cdc_lag *l)
+{
+    return (double)l->dead_letters;
+}
+
+static double lag_misplaced(const struct cdc_lag *l)
+{
+    return (double)l->misplaced;
+}
+
+static double lag_stopped(const struct cdc_lag *l)
+{
+    return *l->problem != '\0';
+}
+
+static void write_lags(const struct ops *ops, struct buf *out)
+{
+    static const struct {
+        const char *name;
+        const char *help;
+        double (*value)(const struct cdc_lag *l);
+    } gauges[] = {
+        {"cdc_applied_lsn", "Next LSN to apply to the state of collections", lag_applied},
+        {"cdc_lag_records", "Records of the log not yet applied", lag_records},
+        {"cdc_lag_seconds", "At most the age of the oldest of them", lag_seconds},
+        {"cdc_covered_lsn", "Every change below this LSN is in the store", lag_delta},
+        {"cdc_dead_letters", "Changes that could not be applied", lag_dead_letters},
+        {"cdc_misplaced", "Of these, changes on another shard than 0", lag_misplaced},
+        {"cdc_problem", "1 while something stands still; /admin/status says what", lag_stopped},
+    };
+    size_t count;
+    CLEANUP(xfree_ptr) struct cdc_lag *lags = copy_lags(ops, &count);
+    for (size_t i = 0; i < ARRAY_LEN(gauges); i++) {
+        buf_printf(out, "# HELP spillway_%s %s\n# TYPE spillway_%s gauge\n", gauges[i].name,
+                   gauges[i].help, gauges[i].name);
+        for (size_t k = 0; k < count; k++)
+            buf_printf(out, "spillway_%s{namespace=\"%s\"} %.17g\n", gauges[i].name,
+                       lags[k].namespace_name, gauges[i].value(&lags[k]));
+    }
+}
+
 void ops_metrics(const struct ops *ops, struct buf *out)
 {
     static const struct {
@@ -190,6 +261,7 @@ void ops_metrics(const struct ops *ops, struct buf *out)
         struct gauge g = {ops, out, gauges[i].name, gauges[i].value};
         each_shard(ops, add_gauge, &g);
     }
+    write_lags(ops, out);
     buf_printf(out,
                "# HELP spillway_start_time_seconds When the server started, seconds since 1970\n"
                "# TYPE spillway_start_time_seconds gauge\nspillway_start_time_seconds %.3f\n",
@@ -236,6 +308,24 @@ static void add_listener(struct buf *out, const char *name, const struct listene
                    listener_address(l), listener_connections(l));
 }
 
+static void add_states(const struct ops *ops, struct buf *out)
+{
+    size_t count;
+    CLEANUP(xfree_ptr) struct cdc_lag *lags = copy_lags(ops, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct cdc_lag *l = &lags[i];
+        buf_printf(
+            out,
+            "%s{\"namespace\":\"%s\",\"appliedLsn\":%lld,\"logLsn\":%lld,\"coveredLsn\":%lld,"
+            "\"lagSeconds\":%.6f,\"deadLetters\":%llu,\"misplaced\":%llu,\"problem\":",
+            i == 0 ? "" : ",", l->namespace_name, (long long)l->applied_lsn, (long long)l->log_lsn,
+            (long long)l->delta_lsn, (double)l->behind_us / 1e6,
+            (unsigned long long)l->dead_letters, (unsigned long long)l->misplaced);
+        buf_append_json(out, l->problem, strlen(l->problem));
+        buf_append_char(out, '}');
+    }
+}
+
 void ops_status(const struct ops *ops, struct buf *out)
 {
     char started[TIMEFMT_MAX];
@@ -252,6 +342,8 @@ void ops_status(const struct ops *ops, struct buf *out)
     buf_append_str(out, "\"shards\":[");
     struct status_list list = {ops, out, true};
     each_shard(ops, add_status, &list);
+    buf_append_str(out, "],\"states\":[");
+    add_states(ops, out);
     buf_append_str(out, "]}");
 }
 

@@ -7,6 +7,7 @@
 #define SERVER_OPS_H
 
 #include "access/access.h"
+#include "cdc/cdc.h"
 #include "log/log.h"
 #include "net/http.h"
 #include "server/config.h"
@@ -18,6 +19,7 @@ struct ops {
     struct access *access;
     struct log *log;
     struct writer *writer;
+    struct cdc *cdc;
     const struct listener *http;
     const struct listener *kafka;
     const char *cluster_id;

@@ -1,8 +1,8 @@
 /*
  * server/server.c: what is started in which order, and stopped in the reverse one.
  *
- *     lock, log (recovers), writer, catalog, reactors, doors, listeners  -> ready
- *     doors drain, listeners stop, connections end  -> writer, workers, reactors, log
+ *     lock, log (recovers), writer, state, catalog, reactors, doors, listeners  -> ready
+ *     doors drain, listeners stop, connections end  -> writer, state, workers, reactors, log
  *
  * Nothing here runs between requests: main sleeps until a signal comes, and no timer ticks.
  */
@@ -17,6 +17,7 @@
 #include "base/logger.h"
 #include "base/worker.h"
 #include "catalog/catalog.h"
+#include "cdc/cdc.h"
 #include "ingest/ingest.h"
 #include "kafka/kafka.h"
 #include "log/log.h"
@@ -47,6 +48,8 @@ struct server {
     struct writer *writer;
     bool writer_running;
     struct log *log;
+    struct store *store;
+    struct cdc *cdc;
     struct catalog *catalog;
     struct access *access;
     struct reactor_group *reactors;
@@ -95,11 +98,31 @@ static err_t open_log(struct server *s)
     return log_create_stream(s->log, DEFAULT_STREAM, 1, &created);
 }
 
+/** The store of deltas and snapshots, and the keeper of the collections' state. */
+static err_t open_state(struct server *s)
+{
+    const struct config *c = s->config;
+    CLEANUP(xfree_ptr)
+    char *url = *c->store_url != '\0' ? xstrdup(c->store_url) : xasprintf("%s/store", c->data_dir);
+    TRY(store_open(io_posix(), url, true, &s->store));
+    const struct cdc_options options = {
+        .io = io_posix(),
+        .clock = clock_real(),
+        .log = s->log,
+        .store = s->store,
+        .data_dir = c->data_dir,
+        .delta_seconds = (unsigned)c->cdc_delta_seconds,
+        .delta_bytes = (uint64_t)c->cdc_delta_bytes,
+    };
+    return cdc_start(&options, &s->cdc);
+}
+
 static err_t open_storage(struct server *s)
 {
     TRY(lockfile_take(s->config->data_dir, &s->lock_fd));
     lockfile_describe(s->lock_fd, "");
     TRY(open_log(s));
+    TRY(open_state(s));
     CLEANUP(xfree_ptr) char *path = xasprintf("%s/catalog.db", s->config->data_dir);
     TRY(catalog_open(io_posix(), path, &s->catalog));
     return config_access(s->config, &s->access);
@@ -233,6 +256,7 @@ static err_t open_doors(struct server *s)
         .access = s->access,
         .log = s->log,
         .writer = s->writer,
+        .cdc = s->cdc,
         .cluster_id = catalog_cluster_id(s->catalog),
         .started_us = clock_wall_us(clock_real()),
     };
@@ -297,6 +321,8 @@ static void stop(struct server *s)
     close_doors(s);
     if (s->writer_running)
         writer_stop(s->writer);
+    cdc_stop(s->cdc);
+    store_close(s->store);
     worker_pool_free(s->workers);
     reactor_group_stop(s->reactors);
     if (s->http_listener != NULL)
