@@ -46,11 +46,11 @@ enum pq_logical {
 enum pq_codec { PQ_NONE, PQ_SNAPPY, PQ_GZIP, PQ_ZSTD, PQ_LZ4_RAW };
 
 enum pq_encoding {
-    PQ_AUTO,               /* dictionary with fall-back; for sorted integers delta */
+    PQ_AUTO, /* dictionary while it pays, then delta where that is smaller */
     PQ_PLAIN,
-    PQ_DICTIONARY,         /* RLE_DICTIONARY, PLAIN once the dictionary is too large */
-    PQ_DELTA_BINARY,       /* DELTA_BINARY_PACKED: INT32, INT64 */
-    PQ_DELTA_LENGTH,       /* DELTA_LENGTH_BYTE_ARRAY: BYTE_ARRAY */
+    PQ_DICTIONARY,   /* RLE_DICTIONARY, PLAIN once the dictionary is too large */
+    PQ_DELTA_BINARY, /* DELTA_BINARY_PACKED: INT32, INT64 */
+    PQ_DELTA_LENGTH, /* DELTA_LENGTH_BYTE_ARRAY: BYTE_ARRAY; DuckDB 1.4 refuses it for JSON */
 };
 
 struct pq_column {
@@ -132,8 +132,8 @@ struct pq_read_options {
     /** Fills exactly len bytes from offset. Non-zero: PQ_IO. */
     int (*read)(void *arg, uint64_t offset, void *out, size_t len);
     void *arg;
-    uint64_t size;           /* of the file */
-    uint64_t memory_max;     /* for footer, dictionaries and pages at a time; 0: 256 MiB */
+    uint64_t size;            /* of the file */
+    uint64_t memory_max;      /* for footer, dictionaries and pages at a time; 0: 256 MiB */
     bool skip_page_checksums; /* they are checked where present otherwise */
 };
 

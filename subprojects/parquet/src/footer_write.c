@@ -1,0 +1,309 @@
+/* footer_write.c: see footer_write.h. */
+#include "footer_write.h"
+
+#include "thrift_write.h"
+
+#define FORMAT_VERSION 2 /* of FileMetaData: logical types and the encodings of format 2 */
+
+/* Numbers of parquet.thrift for the rows of our enums. */
+static const int32_t type_number[] = {
+    [PQ_BOOLEAN] = FORMAT_BOOLEAN,       [PQ_INT32] = FORMAT_INT32,
+    [PQ_INT64] = FORMAT_INT64,           [PQ_DOUBLE] = FORMAT_DOUBLE,
+    [PQ_BYTE_ARRAY] = FORMAT_BYTE_ARRAY, [PQ_FIXED_16] = FORMAT_FIXED_LEN_BYTE_ARRAY};
+static const int32_t codec_number[] = {[PQ_NONE] = FORMAT_UNCOMPRESSED,
+                                       [PQ_SNAPPY] = FORMAT_SNAPPY,
+                                       [PQ_GZIP] = FORMAT_GZIP,
+                                       [PQ_ZSTD] = FORMAT_ZSTD,
+                                       [PQ_LZ4_RAW] = FORMAT_LZ4_RAW};
+
+int footer_bloom(struct pq_writer *w, struct pq_buf *out, struct pq_error *err)
+{
+    for (size_t g = 0; g < w->group_count; g++)
+        for (size_t c = 0; c < w->column_count; c++) {
+            struct placed_chunk *placed = &w->groups[g].chunks[c];
+            const struct pq_buf *bits = &placed->chunk.bloom;
+            if (bits->len == 0)
+                continue;
+            size_t start = out->len;
+            struct thrift_put t = {.out = out};
+            thrift_put_i32(&t, 1, (int32_t)bits->len);
+            for (int16_t field = 2; field <= 4; field++) { /* BLOCK, XXHASH, UNCOMPRESSED */
+                thrift_put_struct(&t, field);
+                thrift_put_empty(&t, 1);
+                thrift_put_end(&t);
+            }
+            thrift_put_end(&t);
+            pq_buf_append(out, bits->data, bits->len);
+            placed->bloom = w->bytes + start;
+            placed->bloom_len = (uint32_t)(out->len - start);
+        }
+    return pq_buf_check(out, err);
+}
+
+int footer_page_index(struct pq_writer *w, struct pq_buf *out, struct pq_error *err)
+{
+    for (size_t g = 0; g < w->group_count; g++)
+        for (size_t c = 0; c < w->column_count; c++) {
+            struct placed_chunk *placed = &w->groups[g].chunks[c];
+            placed->column_index = w->bytes + out->len;
+            placed->column_index_len = (uint32_t)placed->chunk.column_index.len;
+            pq_buf_append(out, placed->chunk.column_index.data, placed->column_index_len);
+        }
+    for (size_t g = 0; g < w->group_count; g++)
+        for (size_t c = 0; c < w->column_count; c++) {
+            struct placed_chunk *placed = &w->groups[g].chunks[c];
+            placed->offset_index = w->bytes + out->len;
+            placed->offset_index_len = (uint32_t)placed->chunk.offset_index.len;
+            pq_buf_append(out, placed->chunk.offset_index.data, placed->offset_index_len);
+        }
+    return pq_buf_check(out, err);
+}
+
+/* Schema ----------------------------------------------------------------------------------------
+ */
+
+static int32_t converted_type(enum pq_logical logical)
+{
+    switch (logical) {
+    case PQ_STRING:
+        return FORMAT_CONVERTED_UTF8;
+    case PQ_JSON:
+        return FORMAT_CONVERTED_JSON;
+    case PQ_TIMESTAMP_MILLIS:
+        return FORMAT_CONVERTED_TIMESTAMP_MILLIS;
+    case PQ_TIMESTAMP_MICROS:
+        return FORMAT_CONVERTED_TIMESTAMP_MICROS;
+    case PQ_LOGICAL_NONE:
+    case PQ_UUID:
+        break;
+    }
+    return -1;
+}
+
+static void put_timestamp(struct thrift_put *t, enum format_time_unit unit)
+{
+    thrift_put_struct(t, FORMAT_LOGICAL_TIMESTAMP);
+    thrift_put_bool(t, 1, true); /* isAdjustedToUTC */
+    thrift_put_struct(t, 2);
+    thrift_put_empty(t, (int16_t)unit);
+    thrift_put_end(t);
+    thrift_put_end(t);
+}
+
+static void put_logical(struct thrift_put *t, enum pq_logical logical)
+{
+    thrift_put_struct(t, 10);
+    switch (logical) {
+    case PQ_STRING:
+        thrift_put_empty(t, FORMAT_LOGICAL_STRING);
+        break;
+    case PQ_JSON:
+        thrift_put_empty(t, FORMAT_LOGICAL_JSON);
+        break;
+    case PQ_TIMESTAMP_MILLIS:
+        put_timestamp(t, FORMAT_MILLIS);
+        break;
+    case PQ_TIMESTAMP_MICROS:
+        put_timestamp(t, FORMAT_MICROS);
+        break;
+    case PQ_UUID:
+        thrift_put_empty(t, FORMAT_LOGICAL_UUID);
+        break;
+    case PQ_LOGICAL_NONE:
+        break;
+    }
+    thrift_put_end(t);
+}
+
+static void put_schema(struct thrift_put *t, const struct pq_writer *w)
+{
+    thrift_put_list(t, 2, THRIFT_STRUCT, w->column_count + 1);
+    thrift_put_begin(t);
+    thrift_put_text(t, 4, "schema");
+    thrift_put_i32(t, 5, (int32_t)w->column_count);
+    thrift_put_end(t);
+    for (size_t i = 0; i < w->column_count; i++) {
+        const struct column_writer *c = &w->columns[i];
+        thrift_put_begin(t);
+        thrift_put_i32(t, 1, type_number[c->type]);
+        if (c->type == PQ_FIXED_16)
+            thrift_put_i32(t, 2, 16);
+        thrift_put_i32(t, 3, c->optional ? FORMAT_OPTIONAL : FORMAT_REQUIRED);
+        thrift_put_text(t, 4, c->name);
+        if (converted_type(c->logical) >= 0)
+            thrift_put_i32(t, 6, converted_type(c->logical));
+        if (c->field_id != 0)
+            thrift_put_i32(t, 9, c->field_id);
+        if (c->logical != PQ_LOGICAL_NONE)
+            put_logical(t, c->logical);
+        thrift_put_end(t);
+    }
+}
+
+/* Row groups ------------------------------------------------------------------------------------
+ */
+
+static void put_statistics(struct thrift_put *t, const struct chunk *chunk)
+{
+    const struct stats_bound *min = &chunk->min, *max = &chunk->max;
+    thrift_put_struct(t, 12);
+    thrift_put_i64(t, 3, (int64_t)chunk->nulls);
+    if (max->there)
+        thrift_put_binary(t, 5, max->bytes, max->len);
+    if (min->there)
+        thrift_put_binary(t, 6, min->bytes, min->len);
+    if (max->there)
+        thrift_put_bool(t, 7, max->exact);
+    if (min->there)
+        thrift_put_bool(t, 8, min->exact);
+    thrift_put_end(t);
+}
+
+/** How many pages of which kind and encoding: readers learn whether all values are in the
+ * dictionary. */
+static void put_encoding_stats(struct thrift_put *t, const struct chunk *chunk, bool page_v2)
+{
+    size_t kinds = chunk->dictionary_offset != 0;
+    for (size_t e = 0; e < sizeof(chunk->pages) / sizeof(chunk->pages[0]); e++)
+        kinds += chunk->pages[e] != 0;
+    thrift_put_list(t, 13, THRIFT_STRUCT, kinds);
+    if (chunk->dictionary_offset != 0) {
+        thrift_put_begin(t);
+        thrift_put_i32(t, 1, FORMAT_DICTIONARY_PAGE);
+        thrift_put_i32(t, 2, FORMAT_PLAIN);
+        thrift_put_i32(t, 3, 1);
+        thrift_put_end(t);
+    }
+    for (size_t e = 0; e < sizeof(chunk->pages) / sizeof(chunk->pages[0]); e++) {
+        if (chunk->pages[e] == 0)
+            continue;
+        thrift_put_begin(t);
+        thrift_put_i32(t, 1, page_v2 ? FORMAT_DATA_PAGE_V2 : FORMAT_DATA_PAGE);
+        thrift_put_i32(t, 2, (int32_t)e);
+        thrift_put_i32(t, 3, (int32_t)chunk->pages[e]);
+        thrift_put_end(t);
+    }
+}
+
+static void put_encodings(struct thrift_put *t, const struct chunk *chunk)
+{
+    int32_t used[16];
+    size_t count = 0;
+    used[count++] = FORMAT_RLE; /* levels */
+    for (int32_t e = 0; e < 16; e++) {
+        bool dictionary = e == FORMAT_PLAIN && chunk->dictionary_offset != 0;
+        if (e != FORMAT_RLE && (chunk->pages[e] != 0 || dictionary))
+            used[count++] = e;
+    }
+    thrift_put_list(t, 2, THRIFT_I32, count);
+    for (size_t i = 0; i < count; i++)
+        pq_buf_zigzag(t->out, used[i]);
+}
+
+static void put_column_metadata(struct thrift_put *t, const struct pq_writer *w, size_t column,
+                                const struct placed_chunk *placed)
+{
+    const struct column_writer *c = &w->columns[column];
+    const struct chunk *chunk = &placed->chunk;
+    thrift_put_struct(t, 3);
+    thrift_put_i32(t, 1, type_number[c->type]);
+    put_encodings(t, chunk);
+    thrift_put_list(t, 3, THRIFT_BINARY, 1);
+    thrift_put_bytes(t->out, c->name, strlen(c->name));
+    thrift_put_i32(t, 4, codec_number[w->sink.codec]);
+    thrift_put_i64(t, 5, (int64_t)chunk->rows);
+    thrift_put_i64(t, 6, (int64_t)chunk->raw_bytes);
+    thrift_put_i64(t, 7, (int64_t)chunk->file_bytes);
+    thrift_put_i64(t, 9, (int64_t)chunk->data_offset);
+    if (chunk->dictionary_offset != 0)
+        thrift_put_i64(t, 11, (int64_t)chunk->dictionary_offset);
+    put_statistics(t, chunk);
+    put_encoding_stats(t, chunk, w->sink.page_v2);
+    if (placed->bloom_len != 0) {
+        thrift_put_i64(t, 14, (int64_t)placed->bloom);
+        thrift_put_i32(t, 15, (int32_t)placed->bloom_len);
+    }
+    thrift_put_end(t);
+}
+
+static void put_chunk(struct thrift_put *t, const struct pq_writer *w, size_t column,
+                      const struct placed_chunk *placed)
+{
+    thrift_put_begin(t);
+    thrift_put_i64(t, 2, 0); /* file_offset, deprecated: there is no second copy of the metadata */
+    put_column_metadata(t, w, column, placed);
+    if (placed->offset_index_len != 0) {
+        thrift_put_i64(t, 4, (int64_t)placed->offset_index);
+        thrift_put_i32(t, 5, (int32_t)placed->offset_index_len);
+    }
+    if (placed->column_index_len != 0) {
+        thrift_put_i64(t, 6, (int64_t)placed->column_index);
+        thrift_put_i32(t, 7, (int32_t)placed->column_index_len);
+    }
+    thrift_put_end(t);
+}
+
+static void put_sorting(struct thrift_put *t, const struct pq_writer *w)
+{
+    if (w->options.sorting_count == 0)
+        return;
+    thrift_put_list(t, 4, THRIFT_STRUCT, w->options.sorting_count);
+    for (size_t i = 0; i < w->options.sorting_count; i++) {
+        thrift_put_begin(t);
+        thrift_put_i32(t, 1, w->options.sorting[i]);
+        thrift_put_bool(t, 2, false); /* descending */
+        thrift_put_bool(t, 3, true);  /* nulls_first */
+        thrift_put_end(t);
+    }
+}
+
+static void put_row_group(struct thrift_put *t, const struct pq_writer *w, size_t index)
+{
+    const struct row_group *group = &w->groups[index];
+    uint64_t raw_bytes = 0, file_bytes = 0;
+    thrift_put_begin(t);
+    thrift_put_list(t, 1, THRIFT_STRUCT, w->column_count);
+    for (size_t c = 0; c < w->column_count; c++) {
+        put_chunk(t, w, c, &group->chunks[c]);
+        raw_bytes += group->chunks[c].chunk.raw_bytes;
+        file_bytes += group->chunks[c].chunk.file_bytes;
+    }
+    thrift_put_i64(t, 2, (int64_t)raw_bytes);
+    thrift_put_i64(t, 3, (int64_t)group->rows);
+    put_sorting(t, w);
+    thrift_put_i64(t, 5, (int64_t)group->offset);
+    thrift_put_i64(t, 6, (int64_t)file_bytes);
+    if (index <= INT16_MAX)
+        thrift_put_i16(t, 7, (int16_t)index);
+    thrift_put_end(t);
+}
+
+int footer_metadata(struct pq_writer *w, struct pq_buf *out, struct pq_error *err)
+{
+    size_t start = out->len;
+    struct thrift_put t = {.out = out};
+    thrift_put_i32(&t, 1, FORMAT_VERSION);
+    put_schema(&t, w);
+    thrift_put_i64(&t, 3, (int64_t)w->rows);
+    thrift_put_list(&t, 4, THRIFT_STRUCT, w->group_count);
+    for (size_t g = 0; g < w->group_count; g++)
+        put_row_group(&t, w, g);
+    if (w->metadata_count != 0) {
+        thrift_put_list(&t, 5, THRIFT_STRUCT, w->metadata_count);
+        pq_buf_append(out, w->metadata.data, w->metadata.len);
+    }
+    thrift_put_text(&t, 6, w->options.created_by);
+    thrift_put_list(&t, 7, THRIFT_STRUCT, w->column_count);
+    for (size_t c = 0; c < w->column_count; c++) { /* TYPE_ORDER: how min and max compare */
+        thrift_put_begin(&t);
+        thrift_put_empty(&t, 1);
+        thrift_put_end(&t);
+    }
+    thrift_put_end(&t);
+    if (!out->failed && out->len - start > INT32_MAX)
+        return pq_fail(err, PQ_LIMIT, "a footer of %zu bytes is more than Parquet allows",
+                       out->len - start);
+    pq_buf_le32(out, (uint32_t)(out->len - start));
+    pq_buf_append(out, PQ_MAGIC, PQ_MAGIC_LEN);
+    return pq_buf_check(out, err);
+}

@@ -1,0 +1,17 @@
+/*
+ * footer_write.h: what follows the pages: bloom filters, page index, FileMetaData.
+ *
+ * Format: parquet.thrift. The places of the filters and of the indexes are noted while they are
+ * written, and the footer, which comes last, says them.
+ */
+#ifndef PARQUET_FOOTER_WRITE_H
+#define PARQUET_FOOTER_WRITE_H
+
+#include "write.h"
+
+/** Appends to `out` what follows offset w->bytes of the file. The caller writes it. */
+int footer_bloom(struct pq_writer *w, struct pq_buf *out, struct pq_error *err);
+int footer_page_index(struct pq_writer *w, struct pq_buf *out, struct pq_error *err);
+int footer_metadata(struct pq_writer *w, struct pq_buf *out, struct pq_error *err);
+
+#endif
