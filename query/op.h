@@ -107,7 +107,8 @@ struct query {
     struct lock lock; /* leaf; guards the fields below */
     struct lock_cond changed;
     bool draining;
-    unsigned live; /* operations in work */
+    unsigned live;     /* operations in work */
+    unsigned readings; /* of them, those that hold a state or files open */
     struct query_op *waiting;
     struct query_job *jobs;
 };

@@ -9,7 +9,13 @@
 #include "query/kinds.h"
 #include "query/lines.h"
 
+#define READINGS_MAX 32 /* at once; each has files open and some megabytes of caches */
+/* A reading keeps the state's write-ahead log from being cut: a client that takes longer is let go.
+ */
+#define READING_NS_MAX (INT64_C(3600) * 1000000000)
+
 struct reading {
+    int64_t until_ns;
     struct state *state;
     struct state_scan *scan;
     struct source *source;
@@ -48,9 +54,27 @@ static err_t next_document(struct reading *rd, struct state_doc *ret)
     return rd->rebuild != NULL ? rebuild_next(rd->rebuild, ret) : state_scan_next(rd->scan, ret);
 }
 
+/** Makes op->work, unless there is too much of it. */
+static err_t begin_reading(struct query_op *op, struct reading **ret)
+{
+    struct query *q = op->q;
+    lock_acquire(&q->lock);
+    bool full = q->readings >= READINGS_MAX;
+    q->readings += !full;
+    lock_release(&q->lock);
+    if (full)
+        return err_fail(ERR_UNAVAILABLE, "%d collections are being read: try again", READINGS_MAX);
+    *ret = op->work = xcalloc(1, sizeof(**ret));
+    (*ret)->until_ns = clock_mono_ns(q->options.clock) + READING_NS_MAX;
+    return OK;
+}
+
 static void close_reading(struct query_op *op)
 {
     struct reading *rd = op->work;
+    lock_acquire(&op->q->lock);
+    op->q->readings--;
+    lock_release(&op->q->lock);
     rebuild_close(rd->rebuild);
     if (rd->planned)
         rebuild_plan_free(&rd->plan);
@@ -63,9 +87,12 @@ static void close_reading(struct query_op *op)
 
 static err_t open_reading(struct query_op *op)
 {
-    if (op->work != NULL)
+    struct reading *rd = op->work;
+    if (rd != NULL && clock_mono_ns(op->q->options.clock) > rd->until_ns)
+        return err_fail(ERR_REQUEST_TIMEOUT, "the client has been reading for an hour");
+    if (rd != NULL)
         return OK;
-    struct reading *rd = op->work = xcalloc(1, sizeof(*rd));
+    TRY(begin_reading(op, &rd));
     return op->has_target ? open_past(op, rd) : open_current(op, rd);
 }
 
@@ -142,8 +169,9 @@ static err_t take_base(struct query_op *op, struct source *source, struct versio
 /** The base's row and the document's changes: the other documents are not read. */
 static err_t read_past_document(struct query_op *op)
 {
-    struct reading *rd = op->work = xcalloc(1, sizeof(*rd));
+    struct reading *rd;
     int64_t oldest;
+    TRY(begin_reading(op, &rd));
     TRY(open_plan(op, rd));
     CLEANUP(version_release) struct version v = {.plan = &rd->plan};
     bool has_base = rd->plan.snapshot.path != NULL;
@@ -164,9 +192,10 @@ static err_t read_document(struct query_op *op)
 {
     if (op->has_target)
         return read_past_document(op);
-    struct reading *rd = op->work = xcalloc(1, sizeof(*rd));
+    struct reading *rd;
     struct state_collection c;
     struct state_doc doc;
+    TRY(begin_reading(op, &rd));
     TRY(op_settle(op));
     TRY(op_state(op, &rd->state));
     TRY(op_collection(op, rd->state, &c));

@@ -366,8 +366,7 @@ static void metrics_end(struct http_exchange *x)
     http_respond(x, 200, "text/plain; version=0.0.4; charset=utf-8", body.data, body.len);
 }
 
-/** Whether this server takes anyone as it takes the admin: development without any key. */
-static bool open_to_all(const struct config *c)
+bool ops_open_to_all(const struct config *c)
 {
     return c->auth_allow_unauthenticated && *c->auth_token == '\0' && c->key_count == 0;
 }
@@ -375,7 +374,7 @@ static bool open_to_all(const struct config *c)
 static void status_end(struct http_exchange *x)
 {
     const struct ops *ops = http_exchange_route_arg(x);
-    if (!open_to_all(ops->config)) {
+    if (!ops_open_to_all(ops->config)) {
         const struct tenant *tenant;
         struct slice token = http_request_header(http_exchange_request(x), "Authorization", NULL);
         err_t err = access_check(ops->access, token, &tenant);

@@ -26,6 +26,9 @@ struct ops {
     int64_t started_us; /* wall clock */
 };
 
+/** Whether this server takes anyone as it takes the admin: development without any key. */
+bool ops_open_to_all(const struct config *c);
+
 #define OPS_ROUTE_COUNT 4
 /** Fills `routes` with the rows of these routes. */
 void ops_routes(struct ops *ops, struct http_route routes[OPS_ROUTE_COUNT]);

@@ -23,6 +23,7 @@
 #include "log/log.h"
 #include "net/http.h"
 #include "net/reactor.h"
+#include "query/query.h"
 #include "server/lockfile.h"
 #include "server/ops.h"
 #include "server/signals.h"
@@ -56,6 +57,7 @@ struct server {
     struct http_route routes[ROUTES_MAX];
     size_t route_count;
     struct ingest *ingest;
+    struct query *query;
     struct http_server *http;
     struct kafka_door *kafka;
     struct listener *http_listener;
@@ -145,6 +147,12 @@ static err_t listen_on(struct server *s, const char *address, const struct conn_
     return listener_open(s->reactors, &options, ret_listener);
 }
 
+/** Of the batches that the server builds. */
+static enum batch_codec codec(const struct config *c)
+{
+    return c->storage_compression == CONFIG_COMPRESSION_LZ4 ? BATCH_CODEC_LZ4 : BATCH_CODEC_NONE;
+}
+
 static void open_ingest(struct server *s)
 {
     const struct config *c = s->config;
@@ -159,8 +167,7 @@ static void open_ingest(struct server *s)
         .reactors = s->reactors,
         .workers = s->workers,
         .clock = clock_real(),
-        .codec =
-            c->storage_compression == CONFIG_COMPRESSION_LZ4 ? BATCH_CODEC_LZ4 : BATCH_CODEC_NONE,
+        .codec = codec(c),
         .body_bytes = (size_t)c->limits_body_bytes,
         .batch_events = (uint32_t)c->limits_batch_events,
         .event_bytes = (size_t)c->limits_event_bytes,
@@ -169,13 +176,32 @@ static void open_ingest(struct server *s)
     });
 }
 
+static void open_query(struct server *s)
+{
+    const struct config *c = s->config;
+    s->query = query_new(&(struct query_options){
+        .io = io_posix(),
+        .clock = clock_real(),
+        .log = s->log,
+        .writer = s->writer,
+        .access = s->access,
+        .cdc = s->cdc,
+        .store = s->store,
+        .data_dir = c->data_dir,
+        .codec = codec(c),
+        .open_to_all = ops_open_to_all(c),
+    });
+}
+
 /** All routes in one table: those of the doors, then those for operators. */
 static void collect_routes(struct server *s)
 {
     size_t count;
     const struct http_route *routes = ingest_routes(s->ingest, &count);
-    ASSERT(count + OPS_ROUTE_COUNT <= ROUTES_MAX);
+    ASSERT(count + QUERY_ROUTE_COUNT + OPS_ROUTE_COUNT <= ROUTES_MAX);
     memcpy(s->routes, routes, count * sizeof(*routes));
+    memcpy(s->routes + count, query_routes(s->query), QUERY_ROUTE_COUNT * sizeof(*routes));
+    count += QUERY_ROUTE_COUNT;
     ops_routes(&s->ops, s->routes + count);
     s->route_count = count + OPS_ROUTE_COUNT;
 }
@@ -184,6 +210,7 @@ static err_t open_http(struct server *s)
 {
     const struct config *c = s->config;
     open_ingest(s);
+    open_query(s);
     collect_routes(s);
     const struct http_options options = {
         .routes = s->routes,
@@ -302,8 +329,10 @@ static void close_doors(struct server *s)
     for (size_t i = 0; i < ARRAY_LEN(listeners); i++)
         if (listeners[i] != NULL)
             listener_stop(listeners[i]);
-    if (s->http != NULL)
+    if (s->http != NULL) {
         http_server_drain(s->http);
+        query_drain(s->query);
+    }
     if (s->kafka != NULL)
         kafka_door_drain(s->kafka);
     for (int ms = 0; ms < DRAIN_MS && open_connections(s) > 0; ms += DRAIN_STEP_MS)
@@ -319,6 +348,7 @@ static void close_doors(struct server *s)
 static void stop(struct server *s)
 {
     close_doors(s);
+    query_stop(s->query);
     if (s->writer_running)
         writer_stop(s->writer);
     cdc_stop(s->cdc);
@@ -333,6 +363,7 @@ static void stop(struct server *s)
         http_server_free(s->http);
     kafka_door_free(s->kafka);
     ingest_free(s->ingest);
+    query_free(s->query);
     if (s->log != NULL)
         log_close(s->log);
     if (s->writer != NULL)

@@ -278,6 +278,11 @@ err_t snapshot_create(struct source *src, const char *namespace_name, struct sli
     return OK;
 }
 
+const char *snapshot_type_name(enum snapshot_type type)
+{
+    return type == SNAPSHOT_MANUAL ? "manual" : "other";
+}
+
 void snapshot_free(struct snapshot *s)
 {
     free(s->name);
