@@ -9,7 +9,9 @@
 #include "cli/commands.h"
 
 static const struct cli_command *const commands[] = {
-    &command_serve, &command_ingest, &command_tail, &command_log, &command_status,
+    &command_serve,       &command_ingest,  &command_tail,    &command_snapshot,
+    &command_restore,     &command_history, &command_changes, &command_diff,
+    &command_collections, &command_log,     &command_status,
 };
 
 static int print_help(void)
@@ -18,8 +20,8 @@ static int print_help(void)
            "Spillway takes events over HTTP, webhooks and Kafka, keeps them durably in a log, and\n"
            "serves them to Kafka consumers.\n\nCommands:\n");
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    printf("  %-10s %s\n", "help", "Show this help, or a command's: spillway help COMMAND");
+        printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
+    printf("  %-12s %s\n", "help", "Show this help, or a command's: spillway help COMMAND");
     printf("\nspillway --version prints the version.\n\nExample:\n"
            "  spillway serve --dev --data /tmp/spillway-data\n");
     return EXIT_OK;
