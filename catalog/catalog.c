@@ -225,38 +225,12 @@ const char *catalog_cluster_id(const struct catalog *c)
     return c->cluster_id;
 }
 
-static err_t settle_file(struct io *io, const char *path)
-{
-    CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
-    err_t err = io_open(io, path, IO_WRITE, &file);
-    if (err == ERR_NOT_FOUND)
-        return OK;
-    TRY(err);
-    TRY(io_file_sync(file));
-    io_file_drop_cache(file);
-    return OK;
-}
-
-/** What a run that was killed left in the page cache is made durable before anyone acts on it: else
- * a power cut could still bring back a journal that was cut, and undo what was read meanwhile, or
- * lose the name of one that is in use. */
-static err_t settle_files(struct io *io, const char *path)
-{
-    CLEANUP(xfree_ptr) char *journal = xasprintf("%s-journal", path);
-    const char *slash = strrchr(path, '/');
-    CLEANUP(xfree_ptr)
-    char *dir = slash == NULL ? xstrdup(".") : xstrndup(path, MAX(1, (size_t)(slash - path)));
-    TRY(settle_file(io, journal));
-    TRY(settle_file(io, path));
-    return io_sync_dir(io, dir);
-}
-
 err_t catalog_open(struct io *io, const char *path, struct catalog **ret_catalog)
 {
     CLEANUP(catalog_close_ptr) struct catalog *c = xcalloc(1, sizeof(*c));
     lock_init(&c->lock, LOCK_RANK_CATALOG);
     c->path = xstrdup(path);
-    TRY(settle_files(io, path));
+    TRY(vfs_settle(io, path, "-journal"));
     TRY(connect_db(c, io));
     TRY(load_cluster_id(c));
     *ret_catalog = TAKE(c);

@@ -297,6 +297,29 @@ err_t vfs_new_shared(struct io *io, struct vfs **ret_vfs)
     return make(io, true, ret_vfs);
 }
 
+static err_t settle_file(struct io *io, const char *path)
+{
+    CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
+    err_t err = io_open(io, path, IO_WRITE, &file);
+    if (err == ERR_NOT_FOUND)
+        return OK;
+    TRY(err);
+    TRY(io_file_sync(file));
+    io_file_drop_cache(file);
+    return OK;
+}
+
+err_t vfs_settle(struct io *io, const char *path, const char *journal_suffix)
+{
+    CLEANUP(xfree_ptr) char *journal = xasprintf("%s%s", path, journal_suffix);
+    const char *slash = strrchr(path, '/');
+    CLEANUP(xfree_ptr)
+    char *dir = slash == NULL ? xstrdup(".") : xstrndup(path, MAX(1, (size_t)(slash - path)));
+    TRY(settle_file(io, journal));
+    TRY(settle_file(io, path));
+    return io_sync_dir(io, dir);
+}
+
 const char *vfs_name(const struct vfs *v)
 {
     return v->name;

@@ -21,6 +21,11 @@ struct vfs;
 err_t vfs_new(struct io *io, struct vfs **ret_vfs) MUST_USE;
 /** The same with locks and a wal-index. One of these serves one connection. */
 err_t vfs_new_shared(struct io *io, struct vfs **ret_vfs) MUST_USE;
+/** Before a database is opened: what a run that was killed left in the page cache is made durable before
+ * anyone acts on it: else a power cut could still bring back a journal that was cut, and undo what was
+ * read meanwhile, or lose the name of one that is in use. After a failed sync it shows what the disk
+ * holds. `journal_suffix`: "-journal" or "-wal". */
+err_t vfs_settle(struct io *io, const char *path, const char *journal_suffix) MUST_USE;
 /** Its name for sqlite3_open_v2. Borrowed. */
 const char *vfs_name(const struct vfs *v);
 /** NULL-safe. */

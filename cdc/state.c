@@ -289,6 +289,7 @@ err_t state_open(struct io *io, const char *path, struct state **ret_state)
         CLEANUP(xfree_ptr) char *dir = xstrndup(path, (size_t)(slash - path));
         TRY(io_mkdir_durable(io, dir));
     }
+    TRY(vfs_settle(io, path, "-wal"));
     struct state *s = state_new(io, path, false);
     err_t err = open_writer(s);
     if (err != OK) {
