@@ -4,17 +4,26 @@
  * Where the plan ends exactly where a file recorded the state's hash, and no time narrows it, the
  * stream is compared with that hash at its end: ERR_CORRUPT in place of ERR_END.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 
+#include "snapshot/ahead.h"
 #include "snapshot/change_rows.h"
 #include "snapshot/log_part.h"
 #include "snapshot/merge.h"
 
+/** From so many rows on a thread of its own pays. */
+#define AHEAD_ROWS 50000
+
 struct rebuild {
     struct merge *merge;
+    struct ahead *ahead; /* runs the merge; NULL: it runs here */
+    uint64_t rows_to_read;
+    bool started;
     struct change_rows log_rows;
     int64_t log_ts_max_us;
-    uint64_t done, total;
+    _Atomic uint64_t done; /* written by the thread that runs the merge */
+    uint64_t total;
 
     uint64_t rows;
     struct state_hash have;
@@ -32,12 +41,18 @@ struct file_input {
     uint64_t row_bytes; /* on average, for progress */
 };
 
+static void note_row(struct file_input *f)
+{
+    uint64_t done = atomic_load_explicit(&f->rebuild->done, memory_order_relaxed);
+    atomic_store_explicit(&f->rebuild->done, done + f->row_bytes, memory_order_relaxed);
+}
+
 static err_t next_doc(void *arg, struct change *ret)
 {
     struct file_input *f = arg;
     struct state_doc doc;
     TRY(docs_next(f->docs, &doc));
-    f->rebuild->done += f->row_bytes;
+    note_row(f);
     *ret = (struct change){.op = CHANGE_INSERT,
                            .lsn = doc.lsn,
                            .ts_us = doc.ts_us,
@@ -50,7 +65,7 @@ static err_t next_doc(void *arg, struct change *ret)
 static err_t next_delta(void *arg, struct change *ret)
 {
     struct file_input *f = arg;
-    f->rebuild->done += f->row_bytes;
+    note_row(f);
     return delta_next(f->delta, ret);
 }
 
@@ -88,6 +103,7 @@ static err_t add_file(struct rebuild *r, struct store *store, const char *dir,
     f->rebuild = r;
     f->row_bytes = file->rows > 0 ? file->size / file->rows : 0;
     r->total += f->row_bytes * file->rows;
+    r->rows_to_read += file->rows;
     err_t err = base ? docs_open(store, dir, file, NULL, &f->docs)
                      : delta_open(store, dir, file, NULL, &f->delta);
     if (err != OK) {
@@ -181,9 +197,22 @@ static err_t check_end(const struct rebuild *r)
     return ERR_END;
 }
 
+static err_t run_merge(void *arg, struct state_doc *ret)
+{
+    return merge_next(arg, ret);
+}
+
+static err_t next_merged(struct rebuild *r, struct state_doc *ret)
+{
+    if (!r->started && r->rows_to_read >= AHEAD_ROWS)
+        r->ahead = ahead_start(run_merge, r->merge);
+    r->started = true;
+    return r->ahead != NULL ? ahead_next(r->ahead, ret) : merge_next(r->merge, ret);
+}
+
 err_t rebuild_next(struct rebuild *r, struct state_doc *ret)
 {
-    err_t err = merge_next(r->merge, ret);
+    err_t err = next_merged(r, ret);
     if (err == ERR_END)
         return check_end(r);
     TRY(err);
@@ -200,7 +229,8 @@ struct state_hash rebuild_hash(const struct rebuild *r, uint64_t *ret_rows)
 
 void rebuild_progress(const struct rebuild *r, uint64_t *ret_done, uint64_t *ret_total)
 {
-    *ret_done = MIN(r->done, r->total);
+    uint64_t done = atomic_load_explicit(&r->done, memory_order_relaxed);
+    *ret_done = MIN(done, r->total);
     *ret_total = r->total;
 }
 
@@ -208,6 +238,7 @@ void rebuild_close(struct rebuild *r)
 {
     if (r == NULL)
         return;
+    ahead_stop(r->ahead);
     merge_free(r->merge);
     change_rows_release(&r->log_rows);
     free(r->check_path);
