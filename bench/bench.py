@@ -21,7 +21,7 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import recovery  # noqa: E402
 from report import Report  # noqa: E402
-from servers import (NGINX, TOKEN, Failed, Kafka, Nginx, Spillway, build_choice, install_kafka, program)  # noqa: E402
+from servers import (NGINX, ROOT, TOKEN, Failed, Kafka, Nginx, Spillway, build_choice, install_kafka, program)  # noqa: E402
 
 SHAPES = {1: 64, 100: 16, 1000: 16}  # events in a request: connections
 FETCH_BYTES = 1 << 20  # what Kafka's clients ask of a partition unless told otherwise
@@ -290,6 +290,43 @@ class Bench:
     def restore(self):
         return recovery.restore(self, run_program)
 
+    # ---- parquet -----------------------------------------------------------------------------------
+
+    def parquet(self):
+        """Our writer and reader beside pyarrow and DuckDB, one thread each, in turn on the same rows."""
+        python = os.path.join(ROOT, ".venv/bin/python")
+        peers = os.path.join(ROOT, "bench/parquet_peers.py")
+        path = self.directory("events.parquet")
+        for run in range(self.options.runs):
+            ours = run_program("parquet_bench", "write", path, 1000000, self.options.seed)
+            ours += run_program("parquet_bench", "read", path)
+            for result in ours:
+                self.report.add(result, run=run)
+            for peer in ("pyarrow", "duckdb"):
+                done = subprocess.run([python, peers, path, str(ours[0]["input_bytes"]), peer],
+                                      stdout=subprocess.PIPE, text=True)
+                if done.returncode != 0:
+                    raise Failed(f"{peer} ended with status {done.returncode} (./x bench installs it)")
+                for line in done.stdout.splitlines():
+                    self.report.add(json.loads(line), run=run)
+        return self.parquet_verdict()
+
+    def parquet_verdict(self):
+        report = self.report
+        rows = [[library] + [report.median(field, bench="parquet", library=library, mode=mode)
+                             for mode, field in (("write", "mb_per_s"), ("write", "file_bytes"), ("read", "mb_per_s"))]
+                for library in ("spillway", "pyarrow", "duckdb")]
+        report.table("parquet: 1,000,000 events, zstd 1, one thread (medians, per CPU second)",
+                     ["library", "write MB/s", "file bytes", "read MB/s"], rows)
+        ours, theirs = (report.values("mb_per_s", bench="parquet", library=library, mode="write")
+                        for library in ("spillway", "pyarrow"))
+        ratios = sorted(a / b for a, b in zip(ours, theirs))
+        report.check("writing against pyarrow", ratios[len(ratios) // 2], 1, True, None, "x")
+        report.check("writing, MB of input per CPU second", sorted(ours)[len(ours) // 2], 246, True, 300)
+        report.check("reading, MB of values per CPU second",
+                     report.median("mb_per_s", bench="parquet", library="spillway", mode="read"), 500, True)
+        return report.verdict()
+
     # ---- start and idle ----------------------------------------------------------------------------
 
     def start(self):
@@ -360,8 +397,8 @@ def parse_arguments(arguments):
     parser = argparse.ArgumentParser(prog="./x bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", metavar="NAME",
-                        choices=("ingest", "fetch", "peers", "start", "idle", "cdc", "restore"),
-                        help="ingest, fetch, peers, start, idle, cdc, restore")
+                        choices=("ingest", "fetch", "peers", "start", "idle", "cdc", "restore", "parquet"),
+                        help="ingest, fetch, peers, start, idle, cdc, restore, parquet")
     parser.add_argument("--runs", type=int, default=5, help="interleaved runs (5)")
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement (10)")
     parser.add_argument("--seed", type=int, default=1, help="of the events (1)")
