@@ -75,9 +75,8 @@ int pq_column_begin(struct column_reader *c, struct source *s, const struct meta
     c->jumped = c->has_dictionary = false;
     c->decoder = (struct decoder){.type = c->info->type, .last = &c->last};
     c->pages.count = 0;
-    if (jumps)
-        PQ_TRY(pq_index_pages(s, chunk, group->rows, &c->pages, err));
-    c->pager.read_ahead = c->pages.count > 0 ? READ_AHEAD_JUMPING : READ_AHEAD;
+    PQ_TRY(pq_index_pages(s, chunk, group->rows, &c->pages, err));
+    c->pager.read_ahead = jumps && c->pages.count > 0 ? READ_AHEAD_JUMPING : READ_AHEAD;
     return PQ_OK;
 }
 
@@ -128,21 +127,39 @@ static int begin_page(struct column_reader *c, const struct page_header *h, stru
     return PQ_OK;
 }
 
-/* The header of the next data page, whose rows end at c->page_end then; dictionary and index pages
- * before it are dealt with. */
+/* A page must lie where the offset index says and have as many rows: bytes of a header that no
+ * checksum covers cannot move rows then. */
+static int check_place(const struct column_reader *c, uint64_t offset, uint64_t rows,
+                       struct pq_error *err)
+{
+    if (c->pages.count == 0 || rows == 0)
+        return PQ_OK;
+    const struct page_at *list = (const void *)c->pages.buf.data;
+    uint32_t i = pq_index_find(&c->pages, c->page_end);
+    uint64_t end = i + 1 < c->pages.count ? list[i + 1].first_row : c->group_rows;
+    if (list[i].first_row != c->page_end || list[i].offset != offset || end != c->page_end + rows)
+        return pq_fail(err, PQ_CORRUPT,
+                       "the page at offset %" PRIu64 " contradicts the offset index", offset);
+    return PQ_OK;
+}
+
+/* The header of the next data page, whose rows end at c->page_end then; a dictionary before it is
+ * loaded. */
 static int next_data_header(struct column_reader *c, struct page_header *h, struct pq_error *err)
 {
-    for (;;) {
+    uint64_t offset = c->pager.at;
+    PQ_TRY(pq_pager_header(&c->pager, h, err));
+    if (h->kind == FORMAT_DICTIONARY_PAGE) {
+        PQ_TRY(load_dictionary(c, h, err));
+        offset = c->pager.at;
         PQ_TRY(pq_pager_header(&c->pager, h, err));
-        if (h->kind == FORMAT_DATA_PAGE || h->kind == FORMAT_DATA_PAGE_V2)
-            break;
-        if (h->kind == FORMAT_DICTIONARY_PAGE)
-            PQ_TRY(load_dictionary(c, h, err));
-        else
-            pq_pager_skip(&c->pager, h);
     }
+    if (h->kind != FORMAT_DATA_PAGE && h->kind != FORMAT_DATA_PAGE_V2)
+        return pq_fail(err, PQ_CORRUPT, "the page at offset %" PRIu64 " has the kind %d", offset,
+                       (int)h->kind);
     if ((uint64_t)h->values > c->group_rows - c->page_end)
         return pq_fail(err, PQ_CORRUPT, "a page has rows beyond those of its row group");
+    PQ_TRY(check_place(c, offset, (uint64_t)h->values, err));
     c->page_end += (uint64_t)h->values;
     return PQ_OK;
 }
@@ -217,30 +234,14 @@ static int jump(struct column_reader *c, uint64_t row, struct pq_error *err)
     return PQ_OK;
 }
 
-/* The page that a jump led to must have the rows that the index says. */
-static int check_jump(const struct column_reader *c, uint64_t first, struct pq_error *err)
-{
-    if (c->pages.count == 0)
-        return PQ_OK;
-    const struct page_at *list = (const void *)c->pages.buf.data;
-    uint32_t i = pq_index_find(&c->pages, first);
-    uint64_t end = i + 1 < c->pages.count ? list[i + 1].first_row : c->group_rows;
-    if (list[i].first_row != first || end != c->page_end)
-        return pq_fail(err, PQ_CORRUPT, "the offset index contradicts the page at row %" PRIu64,
-                       first);
-    return PQ_OK;
-}
-
 static int find_page(struct column_reader *c, uint64_t row, struct pq_error *err)
 {
     if (c->pages.count > 0)
         PQ_TRY(jump(c, row, err));
     for (;;) {
         struct page_header h;
-        uint64_t first = c->page_end;
         PQ_TRY(next_data_header(c, &h, err));
         if (row < c->page_end) {
-            PQ_TRY(check_jump(c, first, err));
             PQ_TRY(begin_page(c, &h, err));
             return check_end(c, err);
         }

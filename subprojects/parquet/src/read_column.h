@@ -34,7 +34,8 @@ struct column_reader {
 void pq_column_init(struct column_reader *c, struct mem *mem, const struct source *source,
                     struct pq_codecs *codecs);
 void pq_column_release(struct column_reader *c);
-/** Before the first row of a group. With `jumps` the offset index serves pq_column_advance. */
+/** Before the first row of a group. With `jumps` most pages will be passed over: little is read
+ * ahead. */
 int pq_column_begin(struct column_reader *c, struct source *s, const struct meta_group *group,
                     bool jumps, struct pq_error *err);
 /** Makes `row` of the group the next one. Rows only go forward. */

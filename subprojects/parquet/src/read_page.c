@@ -154,10 +154,8 @@ static int check_header(const struct pager *p, const struct page_header *h, stru
     uint64_t left = p->chunk.start + p->chunk.len - p->at;
     if (h->compressed < 0 || h->uncompressed < 0 || (uint64_t)h->compressed > left)
         return pq_fail(err, PQ_CORRUPT, "a page's size does not fit its column chunk");
-    if (body_field(h->kind) == 0)
-        return PQ_OK;
     if (!h->has_body || h->values < 0)
-        return pq_fail(err, PQ_CORRUPT, "a page's header lacks its number of values");
+        return pq_fail(err, PQ_CORRUPT, "a page's header is of no known kind or lacks its values");
     if (h->kind != FORMAT_DATA_PAGE_V2)
         return PQ_OK;
     if (h->rows != h->values || h->nulls < 0 || h->nulls > h->values || h->levels_len < 0 ||
