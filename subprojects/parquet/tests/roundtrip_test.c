@@ -148,7 +148,7 @@ static void model_init(struct model *m, uint64_t seed)
         if (c->type == PQ_FIXED_16)
             c->logical = (any >> 40 & 1) ? PQ_UUID : PQ_LOGICAL_NONE;
         m->kinds[i] = any >> 32 & 3;
-        m->nulls[i] = (any >> 34) % 9;
+        m->nulls[i] = (unsigned)((any >> 34) % 9);
     }
     m->options = (struct pq_write_options){.codec = (enum pq_codec)(mix(any) % 5),
                                            .row_group_rows = (uint32_t)(1 + mix(any + 1) % 1500),
