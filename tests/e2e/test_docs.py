@@ -4,6 +4,7 @@ import re
 import subprocess
 
 import pytest
+from conftest import SPILLWAY, clean_environment
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -30,6 +31,30 @@ def test_the_readmes_commands_work_as_printed(make_server):
     assert '"ok":true' in post and '"lsn":0' in post
     assert '"success":true' in webhook and '"lsn":1' in webhook
     assert consumed.count("\n") == 2 and '"amount":42' in consumed and '"payload":{"action":"opened"' in consumed
+
+
+def matches(printed, pattern):
+    """Whether a command printed what the documentation says; … there stands for anything."""
+    return re.fullmatch(re.escape(pattern).replace("…", ".*"), printed.strip())
+
+
+@pytest.mark.short
+def test_the_readmes_second_minute_works_as_printed(make_server):
+    server = make_server("--dev")
+    server.ingest({"type": "order.paid", "ts": "2026-11-20T12:00:00Z"}, {"type": "order.paid", "ts": "2026-11-20T12:00:00Z"})
+    section = (ROOT / "README.md").read_text().split("## Go back")[1].split("\n## ")[0]
+    env = {**clean_environment(), "SPILLWAY_DATA": str(server.data), "SPILLWAY_SERVER": f"http://{server.http}"}
+    printed, checked = None, 0
+    for block in code_blocks(section):
+        if not block.startswith(("curl", "build/spillway")):
+            assert matches(printed, block), (block, printed)
+            checked += 1
+            continue
+        block = block.replace("127.0.0.1:8080", server.http).replace("build/spillway", str(SPILLWAY))
+        done = subprocess.run(["bash", "-c", block], capture_output=True, text=True, timeout=60, check=False, env=env)
+        assert done.returncode == 0, done.stderr
+        printed = done.stdout
+    assert checked == 4
 
 
 @pytest.mark.short
