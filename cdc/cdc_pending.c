@@ -15,6 +15,7 @@
 #include "base/metrics.h"
 #include "cdc/cdc_priv.h"
 #include "cdc/delta.h"
+#include "cdc/order.h"
 
 size_t pending_bytes_max(const struct space *sp)
 {
@@ -129,48 +130,91 @@ static int64_t chain_end(const struct collection_manifest *m)
     return m->delta_count > 0 ? m->deltas[m->delta_count - 1].lsn_to : m->lsn_from;
 }
 
-static err_t add_delta(struct space *sp, struct collection_manifest *m,
-                       const struct change *changes, size_t count)
+/** A change on its way into a delta. */
+struct item {
+    uint64_t prefix; /* id_prefix */
+    const struct change *change;
+};
+
+static int by_id(const void *left, const void *right)
 {
-    struct store *store = sp->cdc->options.store;
+    const struct item *a = left;
+    const struct item *b = right;
+    if (a->prefix != b->prefix)
+        return a->prefix < b->prefix ? -1 : 1;
+    int order = id_compare(a->change->doc_id, b->change->doc_id);
+    return order != 0 ? order
+                      : (a->change->lsn > b->change->lsn) - (a->change->lsn < b->change->lsn);
+}
+
+static void sort_items(struct item *items, size_t count)
+{
+    struct slice first = items[0].change->doc_id;
+    size_t common = first.len;
+    for (size_t i = 1; i < count; i++)
+        common = id_common(first, items[i].change->doc_id, common);
+    for (size_t i = 0; i < count; i++)
+        items[i].prefix = id_prefix(items[i].change->doc_id, common);
+    qsort(items, count, sizeof(*items), by_id);
+}
+
+static err_t write_file(struct space *sp, const struct collection_manifest *m,
+                        const struct item *items, size_t count, struct store_file *ret)
+{
+    struct delta_writer *w;
     struct slice name = slice_of(m->collection);
+    CLEANUP(xfree_ptr) char *dir = collection_dir(sp->name, name);
+    TRY(delta_writer_open(sp->cdc->options.store, dir, m->next_delta_number,
+                          clock_wall_us(sp->cdc->options.clock), &w));
+    for (size_t i = 0; i < count; i++) {
+        err_t err = delta_writer_add(w, items[i].change);
+        if (err != OK) {
+            delta_writer_discard(w);
+            return err;
+        }
+    }
+    return delta_writer_close(w, ret);
+}
+
+static err_t add_delta(struct space *sp, struct collection_manifest *m, struct item *items,
+                       size_t count)
+{
     struct state_collection c;
     struct store_file file = {0};
-    int64_t now_us = clock_wall_us(sp->cdc->options.clock);
-    TRY(state_find_collection(sp->state, name, &c));
+    TRY(state_find_collection(sp->state, slice_of(m->collection), &c));
     free(c.name);
-    CLEANUP(xfree_ptr) char *dir = collection_dir(sp->name, name);
-    TRY(delta_write(store, dir, m->next_delta_number, now_us, changes, count, &file));
+    sort_items(items, count);
+    TRY(write_file(sp, m, items, count, &file));
     file.lsn_from = chain_end(m);
     file.lsn_to = sp->cursor;
     file.state_hash = c.hash;
     file.state_count = c.count;
-    file.made_us = now_us;
+    file.made_us = clock_wall_us(sp->cdc->options.clock);
     m->deltas = xrealloc(m->deltas, (m->delta_count + 1) * sizeof(*m->deltas));
     m->deltas[m->delta_count++] = file;
     m->next_delta_number++;
-    TRY(collection_manifest_write(store, m));
+    TRY(collection_manifest_write(sp->cdc->options.store, m));
     metric_inc(M_cdc_deltas_total);
     return OK;
 }
 
-static err_t write_locked(struct space *sp, const struct change *changes, size_t count)
+static err_t write_locked(struct space *sp, struct item *items, size_t count)
 {
     struct collection_manifest m = {0};
-    TRY(read_manifest(sp, changes[0].collection, &m));
+    TRY(read_manifest(sp, items[0].change->collection, &m));
     size_t from = 0;
-    while (from < count && changes[from].lsn < chain_end(&m))
+    while (from < count && items[from].change->lsn < chain_end(&m))
         from++;
-    err_t err = from == count ? OK : add_delta(sp, &m, changes + from, count - from);
+    err_t err = from == count ? OK : add_delta(sp, &m, items + from, count - from);
     collection_manifest_free(&m);
     return err;
 }
 
 /** Changes of one collection, in LSN order. */
-static err_t write_collection(struct space *sp, const struct change *changes, size_t count)
+static err_t write_collection(struct space *sp, struct item *items, size_t count)
 {
     manifest_lock(sp->cdc->options.store, sp->name);
-    err_t err = write_locked(sp, changes, count);
+    err_t err = write_locked(sp, items, count);
     manifest_unlock(sp->cdc->options.store, sp->name);
     return err;
 }
@@ -180,31 +224,40 @@ static err_t write_collection(struct space *sp, const struct change *changes, si
 
 static int by_collection(const void *left, const void *right)
 {
-    const struct change *a = left;
-    const struct change *b = right;
-    int order =
-        memcmp(a->collection.data, b->collection.data, MIN(a->collection.len, b->collection.len));
-    if (order == 0)
-        order = (a->collection.len > b->collection.len) - (a->collection.len < b->collection.len);
+    const struct change *a = ((const struct item *)left)->change;
+    const struct change *b = ((const struct item *)right)->change;
+    int order = id_compare(a->collection, b->collection);
     return order != 0 ? order : (a->lsn > b->lsn) - (a->lsn < b->lsn);
+}
+
+/** All pending changes, those of one collection together, each in LSN order. */
+static struct item *collect_items(const struct space *sp)
+{
+    size_t count = 0;
+    bool one = true;
+    struct item *items = xcalloc(sp->pending_count + 1, sizeof(*items));
+    for (const struct change_run *run = sp->pending; run != NULL; run = run->next) {
+        for (size_t i = 0; i < run->count; i++) {
+            items[count++].change = &run->changes[i];
+            one = one && slice_equal(run->changes[i].collection, items[0].change->collection);
+        }
+    }
+    ASSERT(count == sp->pending_count);
+    if (!one)
+        qsort(items, count, sizeof(*items), by_collection);
+    return items;
 }
 
 static err_t write_collections(struct space *sp)
 {
-    size_t count = 0;
-    CLEANUP(xfree_ptr)
-    struct change *all = xmalloc(MAX(sp->pending_count, 1) * sizeof(*all));
-    for (const struct change_run *run = sp->pending; run != NULL; run = run->next) {
-        memcpy(all + count, run->changes, run->count * sizeof(*all));
-        count += run->count;
-    }
-    ASSERT(count == sp->pending_count);
-    qsort(all, count, sizeof(*all), by_collection);
+    CLEANUP(xfree_ptr) struct item *items = collect_items(sp);
+    size_t count = sp->pending_count;
     for (size_t from = 0, to; from < count; from = to) {
         to = from + 1;
-        while (to < count && slice_equal(all[from].collection, all[to].collection))
+        while (to < count &&
+               slice_equal(items[from].change->collection, items[to].change->collection))
             to++;
-        TRY(write_collection(sp, all + from, to - from));
+        TRY(write_collection(sp, items + from, to - from));
     }
     return OK;
 }

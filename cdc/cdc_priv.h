@@ -11,7 +11,7 @@
 #include "cdc/cdc.h"
 
 #define CDC_APPLY_CHANGES 200000 /* in one transaction, */
-#define CDC_APPLY_BYTES MIB(64)  /* with the memory that they take */
+#define CDC_APPLY_BYTES MIB(64)  /* of their values */
 #define CDC_PROBLEM_BYTES 160
 
 /** Changes that came in one transaction, and the memory that they live in. */

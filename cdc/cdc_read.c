@@ -56,8 +56,7 @@ static void keep_change(struct change_run *run, const struct record *rec, struct
 
 static bool run_full(const struct change_run *run)
 {
-    return run->count >= CDC_APPLY_CHANGES ||
-           run->arena.used_bytes + run->count * sizeof(*run->changes) >= CDC_APPLY_BYTES;
+    return run->count >= CDC_APPLY_CHANGES || run->arena.used_bytes >= CDC_APPLY_BYTES;
 }
 
 struct reading {

@@ -15,13 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cdc/order.h"
 #include "cdc/state_priv.h"
 
 #define TUNE_CHANGES 1000 /* a transaction that may have grown the file */
 
 /** A change's place in the order of writing. */
 struct ref {
-    uint64_t prefix; /* the first bytes of its id, as a number: most comparisons end here */
+    uint64_t prefix; /* bytes of its id, as a number (id_prefix): most comparisons end here */
     uint32_t place;  /* of its collection */
     uint32_t index;  /* of the change: the order of LSNs */
 };
@@ -45,20 +46,6 @@ struct version {
 /* -- order
  * ----------------------------------------------------------------------------------------- */
 
-static uint64_t id_prefix(struct slice id)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < 8; i++)
-        value = value << 8 | (i < id.len ? (uint8_t)id.data[i] : 0);
-    return value;
-}
-
-static int compare_ids(struct slice a, struct slice b)
-{
-    int order = memcmp(a.data, b.data, MIN(a.len, b.len));
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static int compare_refs(const void *left, const void *right, void *arg)
 {
     const struct ref *a = left;
@@ -71,19 +58,22 @@ static int compare_refs(const void *left, const void *right, void *arg)
     }
     if (a->prefix != b->prefix)
         return a->prefix < b->prefix ? -1 : 1;
-    int order = compare_ids(x->changes[a->index].doc_id, x->changes[b->index].doc_id);
+    int order = id_compare(x->changes[a->index].doc_id, x->changes[b->index].doc_id);
     return order != 0 ? order : (a->index > b->index) - (a->index < b->index);
 }
 
 /** Finds the collections, notes what concerns them as a whole, and sorts. */
 static err_t sort_changes(struct apply *x)
 {
+    size_t common = x->count == 0 ? 0 : x->changes[0].doc_id.len;
+    for (size_t i = 1; i < x->count; i++)
+        common = id_common(x->changes[0].doc_id, x->changes[i].doc_id, common);
     x->refs = xmalloc(MAX(x->count, 1) * sizeof(*x->refs));
     for (size_t i = 0; i < x->count; i++) {
         const struct change *c = &x->changes[i];
         size_t place;
         TRY(cache_place(x->s, c->collection, &place));
-        x->refs[i] = (struct ref){id_prefix(c->doc_id), (uint32_t)place, (uint32_t)i};
+        x->refs[i] = (struct ref){id_prefix(c->doc_id, common), (uint32_t)place, (uint32_t)i};
         struct cached_collection *collection = &x->s->collections[place];
         collection->changed = true;
         collection->row.last_lsn = c->lsn;
