@@ -1,6 +1,7 @@
 """State and recovery over HTTP: documents now and at a moment, changes, history, snapshots, restore."""
 import concurrent.futures
 import json
+import socket
 import time
 import urllib.parse
 
@@ -132,6 +133,54 @@ def test_long_polls_wake_with_the_change(server):
     assert time.monotonic() - begin < 20
 
 
+def slow_reader(server, path):
+    """A connection that has asked, got the first bytes and reads no more for now."""
+    host, port = server.http.split(":")
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    sock.settimeout(60)
+    sock.connect((host, int(port)))
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
+    assert sock.recv(100).startswith(b"HTTP/1.1 200 OK")
+    return sock
+
+
+def read_rest(sock):
+    rest = b""
+    try:
+        while piece := sock.recv(1 << 20):
+            rest = rest[-100:] + piece
+    except ConnectionResetError:
+        pass
+    return rest
+
+
+def read_rest_until_last_chunk(sock):
+    rest = b""
+    while not rest.endswith(b"\r\n0\r\n\r\n"):
+        piece = sock.recv(1 << 20)
+        if not piece:
+            return False
+        rest = rest[-100:] + piece
+    return True
+
+
+def test_a_stop_answers_long_polls_and_lets_go_of_slow_readers(server):
+    ingest_many(server, "insert", 30000, lambda k: {"n": k, "x": "y" * 500})
+    patient = slow_reader(server, "/state/default/users")
+    assert read_rest_until_last_chunk(patient)
+    slow = slow_reader(server, "/state/default/users")
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        polls = [pool.submit(server.get, "/changes/default/users?from=30000&wait=55") for _ in range(4)]
+        assert server.get("/state/default/users/00001").status_code == 200
+        begin = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begin < 25
+        for poll in polls:  # one that came too late was refused
+            assert poll.exception() is not None or lines(poll.result()) == []
+    assert not read_rest(slow).endswith(b"0\r\n\r\n")  # cut: nobody takes it for the whole
+
+
 @pytest.mark.short
 def test_restore_dry_run_in_place_and_undo(server):
     fill(server)
@@ -150,6 +199,20 @@ def test_restore_dry_run_in_place_and_undo(server):
     undone = restore(server, {"undo": "8..10"})
     assert undone["inserts"] + undone["updates"] + undone["deletes"] == 3
     assert documents(server) == NOW
+
+
+def test_the_command_restores_through_the_server(server, run):
+    fill(server)
+    place = ("default/users", "--server", server.url(""))
+    assert "1 inserts, 1 updates, 1 deletes would be made" in run("restore", *place, "--lsn", 4, "--in-place", "--dry-run").stdout
+    assert documents(server) == NOW
+    done = run("restore", *place, "--lsn", 4, "--in-place")
+    assert done.returncode == 0 and "LSN 8 to 10" in done.stdout, done.stderr
+    assert documents(server) == FIRST
+    assert run("restore", *place, "--undo", "8..10", "--in-place").returncode == 0
+    assert documents(server) == NOW
+    refused = run("restore", *place, "--lsn", 99, "--in-place")
+    assert refused.returncode == 1 and "400" in refused.stderr
 
 
 def test_restore_of_some(server):

@@ -105,9 +105,15 @@ static void on_request_early(struct http_exchange *x)
     http_respond_error(x, ERR_AUTH_REQUIRED, NULL, "{}");
 }
 
-static const struct http_handler echo = {on_request, on_body, on_end, on_abort, false};
-static const struct http_handler later = {on_request, on_body, on_end_later, on_abort, false};
-static const struct http_handler waits = {on_request, on_body, on_end_later, on_abort, true};
+static const struct http_handler echo = {
+    .on_request = on_request, .on_body = on_body, .on_end = on_end, .on_abort = on_abort};
+static const struct http_handler later = {
+    .on_request = on_request, .on_body = on_body, .on_end = on_end_later, .on_abort = on_abort};
+static const struct http_handler waits = {.on_request = on_request,
+                                          .on_body = on_body,
+                                          .on_end = on_end_later,
+                                          .on_abort = on_abort,
+                                          .abort_on_eof = true};
 static const struct http_handler early = {.on_request = on_request_early};
 
 static const struct http_route routes[] = {
