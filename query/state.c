@@ -93,6 +93,7 @@ static err_t open_reading(struct query_op *op)
     if (rd != NULL)
         return OK;
     TRY(begin_reading(op, &rd));
+    ASSERT(rd != NULL);
     return op->has_target ? open_past(op, rd) : open_current(op, rd);
 }
 
