@@ -3,6 +3,10 @@
  * deltas, which follow each other in LSN order but are sorted by document inside, then from the
  * log. Memory: one delta's changes of what was asked for.
  */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "snapshot/change_rows.h"
 #include "snapshot/log_part.h"
 #include "snapshot/plan.h"
@@ -16,6 +20,7 @@ struct lister {
     bool (*fn)(void *arg, const struct change *c);
     void *arg;
     bool stopped;
+    char reading[33]; /* hash of the delta at hand */
 };
 
 static bool is_wanted(const struct lister *l, const struct change *c)
@@ -56,10 +61,23 @@ static err_t list_deltas(struct lister *l, const struct collection_manifest *m)
     CLEANUP(xfree_ptr) char *dir = collection_dir(l->namespace_name, l->collection);
     for (size_t i = 0; i < m->delta_count && !l->stopped; i++) {
         const struct store_file *d = &m->deltas[i];
-        if (d->rows > 0 && d->lsn_to > l->from && d->lsn_from < l->to)
+        if (d->rows > 0 && d->lsn_to > l->from && d->lsn_from < l->to) {
+            snprintf(l->reading, sizeof(l->reading), "%s", d->hash);
             TRY(list_delta(l, dir, d));
+        }
+        l->from = MAX(l->from, d->lsn_to); /* all below is listed */
     }
     return OK;
+}
+
+/** Whether the delta that could not be read is still the one that counts: then it is damaged, else
+ * compaction has replaced it meanwhile. */
+static bool is_still_named(const struct lister *l, const struct extent *e)
+{
+    for (size_t i = 0; e->has_manifest && i < e->manifest.delta_count; i++)
+        if (strcmp(e->manifest.deltas[i].hash, l->reading) == 0)
+            return true;
+    return !e->has_manifest;
 }
 
 static err_t list_change(void *arg, const struct change *c)
@@ -102,7 +120,6 @@ err_t changes_each(struct source *s, const char *namespace_name, struct slice co
                    const struct slice *doc_id, int64_t from, int64_t to,
                    bool (*fn)(void *arg, const struct change *c), void *arg, int64_t *ret_oldest)
 {
-    CLEANUP(extent_release) struct extent e = {0};
     struct lister l = {.source = s,
                        .namespace_name = namespace_name,
                        .collection = collection,
@@ -111,6 +128,16 @@ err_t changes_each(struct source *s, const char *namespace_name, struct slice co
                        .to = to,
                        .fn = fn,
                        .arg = arg};
-    TRY(extent_read(s, namespace_name, collection, &e));
-    return list_extent(&l, &e, ret_oldest);
+    CLEANUP(xfree_ptr) char *text = NULL;
+    for (;;) {
+        CLEANUP(extent_release) struct extent e = {0};
+        TRY(extent_read(s, namespace_name, collection, &e));
+        if (text != NULL && is_still_named(&l, &e))
+            return err_fail(ERR_CORRUPT, "%s", text);
+        err_t err = list_extent(&l, &e, ret_oldest);
+        if (err != ERR_CORRUPT || l.reading[0] == '\0')
+            return err;
+        free(text);
+        text = xstrdup(err_text(err));
+    }
 }

@@ -369,3 +369,41 @@ err_t rebuild_plan(struct source *s, const char *namespace_name, struct slice co
     TRY(resolve(&r, &goal));
     return plan_choose(&r.extent, &r.snapshots, &goal, ret);
 }
+
+/* Again --------------------------------------------------------------------------------------- */
+
+static bool same_file(const struct store_file *a, const struct store_file *b)
+{
+    if (a->path == NULL || b->path == NULL)
+        return a->path == b->path;
+    return strcmp(a->path, b->path) == 0 && strcmp(a->hash, b->hash) == 0;
+}
+
+static bool same_files(const struct rebuild_plan *a, const struct rebuild_plan *b)
+{
+    if (!same_file(&a->snapshot, &b->snapshot) || a->delta_count != b->delta_count)
+        return false;
+    for (size_t i = 0; i < a->delta_count; i++)
+        if (!same_file(&a->deltas[i], &b->deltas[i]))
+            return false;
+    return true;
+}
+
+err_t plan_again(struct source *s, const char *namespace_name, struct slice collection,
+                 const struct rebuild_plan *old, struct rebuild_plan *ret)
+{
+    CLEANUP(resolver_release)
+    struct resolver r = {.source = s, .namespace_name = namespace_name, .collection = collection};
+    const struct plan_goal goal = {
+        .lsn_to = old->lsn_to, .ts_max_us = old->ts_max_us, .text = "the moment asked for"};
+    struct rebuild_plan plan;
+    TRY(extent_read(s, namespace_name, collection, &r.extent));
+    TRY(snapshot_list_read(source_store(s), namespace_name, collection, &r.snapshots));
+    TRY(plan_choose(&r.extent, &r.snapshots, &goal, &plan));
+    if (same_files(old, &plan)) {
+        rebuild_plan_free(&plan);
+        return ERR_END;
+    }
+    *ret = plan;
+    return OK;
+}

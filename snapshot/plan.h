@@ -19,6 +19,11 @@ struct plan_goal {
 err_t plan_choose(const struct extent *e, const struct snapshot_list *snapshots,
                   const struct plan_goal *goal, struct rebuild_plan *ret) MUST_USE;
 
+/** The plan for the same end, from what is there now: beside a running server compaction and
+ * cleanup replace files. ERR_END where it would read the same files. */
+err_t plan_again(struct source *s, const char *namespace_name, struct slice collection,
+                 const struct rebuild_plan *old, struct rebuild_plan *ret) MUST_USE;
+
 /** ERR_NOT_FOUND where neither the store (its manifest, or snapshots) nor the state nor the log has
  * a collection of this name. */
 err_t plan_check_collection(struct source *s, const char *namespace_name, struct slice collection,

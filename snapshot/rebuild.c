@@ -11,9 +11,12 @@
 #include "snapshot/change_rows.h"
 #include "snapshot/log_part.h"
 #include "snapshot/merge.h"
+#include "snapshot/plan.h"
 
 /** From so many rows on a thread of its own pays. */
 #define AHEAD_ROWS 50000
+/** How often files may be replaced between a plan and its opening. */
+#define OPEN_TRIES 5
 
 struct rebuild {
     struct merge *merge;
@@ -87,14 +90,6 @@ static void close_rows(void *arg)
     change_rows_release(arg);
 }
 
-static err_t missing_is_damage(err_t err)
-{
-    if (err != ERR_NOT_FOUND)
-        return err;
-    CLEANUP(xfree_ptr) char *text = xstrdup(err_text(err));
-    return err_fail(ERR_CORRUPT, "a file that the manifest names is not there: %s", text);
-}
-
 static err_t add_file(struct rebuild *r, struct store *store, const char *dir,
                       const struct store_file *file, bool base)
 {
@@ -108,7 +103,7 @@ static err_t add_file(struct rebuild *r, struct store *store, const char *dir,
                      : delta_open(store, dir, file, NULL, &f->delta);
     if (err != OK) {
         free(f);
-        return missing_is_damage(err);
+        return err;
     }
     return merge_add(r->merge, &input);
 }
@@ -162,8 +157,8 @@ static err_t open_inputs(struct rebuild *r, struct source *s, const char *namesp
     return OK;
 }
 
-err_t rebuild_open(struct source *s, const char *namespace_name, struct slice collection,
-                   const struct rebuild_plan *p, struct rebuild **ret)
+static err_t open_once(struct source *s, const char *namespace_name, struct slice collection,
+                       const struct rebuild_plan *p, struct rebuild **ret)
 {
     struct rebuild *r = xcalloc(1, sizeof(*r));
     const struct merge_filter filter = {.lsn_from =
@@ -180,6 +175,25 @@ err_t rebuild_open(struct source *s, const char *namespace_name, struct slice co
     }
     *ret = r;
     return OK;
+}
+
+err_t rebuild_open(struct source *s, const char *namespace_name, struct slice collection,
+                   const struct rebuild_plan *p, struct rebuild **ret)
+{
+    CLEANUP(rebuild_plan_free) struct rebuild_plan again = {0};
+    err_t err = open_once(s, namespace_name, collection, p, ret);
+    for (unsigned i = 0; err == ERR_CORRUPT && i < OPEN_TRIES; i++) {
+        /* Damage, or a file that was replaced since the plan was made: only the first keeps its
+         * words. */
+        CLEANUP(xfree_ptr) char *text = xstrdup(err_text(err));
+        struct rebuild_plan next;
+        if (plan_again(s, namespace_name, collection, again.lsn_to > 0 ? &again : p, &next) != OK)
+            return err_fail(ERR_CORRUPT, "%s", text);
+        rebuild_plan_free(&again);
+        again = next;
+        err = open_once(s, namespace_name, collection, &again, ret);
+    }
+    return err;
 }
 
 static err_t check_end(const struct rebuild *r)

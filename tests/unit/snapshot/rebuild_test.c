@@ -472,19 +472,32 @@ static void do_something(struct world *w)
     }
 }
 
+static void start_world(struct world *w, uint64_t seed)
+{
+    random_state = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
+    *w = (struct world){.workers = worker_pool_new(0)};
+    strcpy(w->dir, "/tmp/spillway-rebuild-XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    rmdir(w->dir);
+    clock_manual_init(&w->clock, T0);
+    for (size_t i = 0; i < IDS; i++)
+        w->current[i] = -1;
+    open_world(w);
+}
+
+static void end_world(struct world *w)
+{
+    char command[96];
+    close_world(w, false);
+    worker_pool_free(w->workers);
+    snprintf(command, sizeof(command), "rm -rf %s", w->dir);
+    assert_int_equal(system(command), 0);
+}
+
 static void one_seed(uint64_t seed)
 {
     static struct world w;
-    char command[96];
-    random_state = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
-    w = (struct world){.workers = worker_pool_new(0)};
-    strcpy(w.dir, "/tmp/spillway-rebuild-XXXXXX");
-    assert_non_null(mkdtemp(w.dir));
-    rmdir(w.dir);
-    clock_manual_init(&w.clock, T0);
-    for (size_t i = 0; i < IDS; i++)
-        w.current[i] = -1;
-    open_world(&w);
+    start_world(&w, seed);
     append(&w, "{\"type\":\"other\",\"ts\":\"2026-02-02T00:00:00Z\"}");
     for (unsigned step = 0; step < STEPS; step++) {
         size_t changes = 1 + next_random(CHANGES_MAX / STEPS - 1);
@@ -495,10 +508,7 @@ static void one_seed(uint64_t seed)
         do_something(&w);
         check_all(&w);
     }
-    close_world(&w, false);
-    worker_pool_free(w.workers);
-    snprintf(command, sizeof(command), "rm -rf %s", w.dir);
-    assert_int_equal(system(command), 0);
+    end_world(&w);
 }
 
 static void every_target_of_every_seed_equals_the_model(void **state)
@@ -512,10 +522,95 @@ static void every_target_of_every_seed_equals_the_model(void **state)
     }
 }
 
+/* Files that are replaced or damaged ---------------------------------------------------------- */
+
+/** Three deltas. */
+static void fill(struct world *w)
+{
+    for (unsigned step = 0; step < 3; step++) {
+        for (unsigned i = 0; i < 30; i++)
+            append_change(w);
+        assert_ok(cdc_flush(w->cdc, NS, true, 20000));
+    }
+}
+
+static void a_plan_survives_compaction_of_its_files(void **state)
+{
+    (void)state;
+    static struct world w;
+    struct source *s;
+    struct rebuild_plan plan;
+    int want[IDS];
+    const struct target lsn = {.kind = TARGET_LSN, .value = 50};
+    start_world(&w, 77);
+    fill(&w);
+    const struct source_options o = live(&w);
+    assert_ok(source_open(&o, &s));
+    assert_ok(rebuild_plan(s, NS, collection, &lsn, &plan));
+    assert_int_equal(plan.delta_count, 2);
+    clock_manual_advance_us(&w.clock, INT64_C(86400000000));
+    assert_ok(snapshot_compact(s, NS, collection));
+    const struct retention none = {1, 1, 30};
+    assert_ok(snapshot_cleanup(s, NS, collection, &none, false, NULL, NULL));
+    model(&w, 51, INT64_MAX, want);
+    check_stream(&w, s, &plan, want);
+    rebuild_plan_free(&plan);
+    source_close(s);
+    end_world(&w);
+}
+
+static bool count_change(void *arg, const struct change *c)
+{
+    (void)c;
+    ++*(unsigned *)arg;
+    return true;
+}
+
+static void a_damaged_delta_is_named_and_never_an_answer(void **state)
+{
+    (void)state;
+    static struct world w;
+    struct source *s;
+    struct rebuild_plan plan;
+    struct rebuild *r;
+    struct drill_result drill;
+    const struct target latest = {.kind = TARGET_LATEST};
+    unsigned seen = 0;
+    int64_t oldest;
+    char command[256];
+    start_world(&w, 78);
+    fill(&w);
+    const struct source_options o = live(&w);
+    assert_ok(source_open(&o, &s));
+    assert_ok(restore_drill(s, NS, collection, &drill));
+    assert_true(drill.passed);
+    assert_ok(rebuild_plan(s, NS, collection, &latest, &plan));
+    snprintf(command, sizeof(command),
+             "f=$(ls %s/store/default/*/deltas/000002*) && printf X | dd of=$f "
+             "bs=1 seek=40 conv=notrunc status=none",
+             w.dir);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(rebuild_open(s, NS, collection, &plan, &r), ERR_CORRUPT);
+    assert_non_null(strstr(err_text(ERR_CORRUPT), "000002"));
+    assert_int_equal(
+        changes_each(s, NS, collection, NULL, 0, INT64_MAX, count_change, &seen, &oldest),
+        ERR_CORRUPT);
+    assert_non_null(strstr(err_text(ERR_CORRUPT), "000002"));
+    assert_int_equal(seen, 30); /* the first delta's */
+    assert_ok(restore_drill(s, NS, collection, &drill));
+    assert_false(drill.passed);
+    assert_non_null(strstr(drill.text, "000002"));
+    rebuild_plan_free(&plan);
+    source_close(s);
+    end_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_target_of_every_seed_equals_the_model),
+        cmocka_unit_test(a_plan_survives_compaction_of_its_files),
+        cmocka_unit_test(a_damaged_delta_is_named_and_never_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
