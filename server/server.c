@@ -27,6 +27,7 @@
 #include "server/lockfile.h"
 #include "server/ops.h"
 #include "server/signals.h"
+#include "snapshot/reload.h"
 #include "writer/writer.h"
 
 #define REACTORS_MAX 8
@@ -51,6 +52,7 @@ struct server {
     struct log *log;
     struct store *store;
     struct cdc *cdc;
+    struct reload reload;
     struct catalog *catalog;
     struct access *access;
     struct reactor_group *reactors;
@@ -107,6 +109,7 @@ static err_t open_state(struct server *s)
     CLEANUP(xfree_ptr)
     char *url = *c->store_url != '\0' ? xstrdup(c->store_url) : xasprintf("%s/store", c->data_dir);
     TRY(store_open(io_posix(), url, true, &s->store));
+    s->reload = (struct reload){io_posix(), clock_real(), s->store};
     const struct cdc_options options = {
         .io = io_posix(),
         .clock = clock_real(),
@@ -115,6 +118,8 @@ static err_t open_state(struct server *s)
         .data_dir = c->data_dir,
         .delta_seconds = (unsigned)c->cdc_delta_seconds,
         .delta_bytes = (uint64_t)c->cdc_delta_bytes,
+        .rebuild = reload_state,
+        .rebuild_arg = &s->reload,
     };
     return cdc_start(&options, &s->cdc);
 }

@@ -1,0 +1,106 @@
+/*
+ * snapshot/reload.c: each collection is rebuilt from snapshot, data and deltas as for a restore,
+ * streamed into the state, all in one transaction. What the log has from there on, cdc/ applies
+ * itself.
+ *
+ * Bookmarks and outcomes below covered_until stay in the deltas, where history reads them. last_lsn
+ * is the last LSN that the files cover: at or above the collection's last change.
+ */
+#include "snapshot/reload.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/logger.h"
+#include "cdc/delta.h"
+#include "snapshot/rebuild.h"
+
+struct reloading {
+    struct source *source; /* owned */
+    struct state *state;
+    const char *namespace_name;
+    int64_t covered;
+    struct state_collection *collections; /* owned; names borrowed from the manifest */
+    size_t count;
+};
+
+static void cover(struct state_collection *c, const struct store_file *f)
+{
+    if (f->path == NULL)
+        return;
+    c->last_lsn = MAX(c->last_lsn, f->lsn_to - 1);
+    if (f->ts_max_us >= f->ts_min_us)
+        c->max_ts_us = MAX(c->max_ts_us, f->ts_max_us);
+}
+
+static err_t load_documents(struct reloading *r, struct slice name, const struct rebuild_plan *plan,
+                            struct state_collection *c)
+{
+    struct rebuild *rebuild;
+    struct state_doc doc;
+    TRY(rebuild_open(r->source, r->namespace_name, name, plan, &rebuild));
+    err_t err;
+    while ((err = rebuild_next(rebuild, &doc)) == OK) {
+        err = state_load_doc(r->state, name, &doc);
+        if (err != OK)
+            break;
+    }
+    if (err == ERR_END)
+        c->hash = rebuild_hash(rebuild, &c->count);
+    rebuild_close(rebuild);
+    return err == ERR_END ? OK : err;
+}
+
+static err_t load_collection(struct reloading *r, char *collection)
+{
+    const struct target target = {.kind = TARGET_LSN, .value = r->covered - 1};
+    struct slice name = slice_of(collection);
+    struct rebuild_plan plan;
+    struct state_collection c = {.name = collection, .name_len = name.len, .last_lsn = -1};
+    TRY(rebuild_plan(r->source, r->namespace_name, name, &target, &plan));
+    cover(&c, &plan.snapshot);
+    for (size_t i = 0; i < plan.delta_count; i++)
+        cover(&c, &plan.deltas[i]);
+    err_t err = load_documents(r, name, &plan, &c);
+    rebuild_plan_free(&plan);
+    if (err == OK)
+        r->collections[r->count++] = c;
+    return err;
+}
+
+static err_t load_all(struct reloading *r, const struct namespace_manifest *m)
+{
+    TRY(state_load_begin(r->state));
+    for (size_t i = 0; i < m->collection_count; i++)
+        TRY(load_collection(r, m->collections[i]));
+    return state_load_end(r->state, r->collections, r->count, r->covered);
+}
+
+static err_t reload_from(const struct reload *from, const struct namespace_manifest *m,
+                         struct reloading *r)
+{
+    const struct source_options options = {
+        .io = from->io, .clock = from->clock, .store = from->store};
+    TRY(source_open(&options, &r->source));
+    r->collections = xcalloc(m->collection_count + 1, sizeof(*r->collections));
+    err_t err = load_all(r, m);
+    free(r->collections);
+    source_close(r->source);
+    return err;
+}
+
+err_t reload_state(void *arg, const char *namespace_name, int64_t log_start, struct state *empty)
+{
+    const struct reload *from = arg;
+    struct namespace_manifest m;
+    TRY(namespace_manifest_read(from->store, namespace_name, &m));
+    struct reloading r = {
+        .state = empty, .namespace_name = namespace_name, .covered = m.covered_until};
+    LOG_INFO("state_from_store", F("namespace", namespace_name), F("log_start", log_start),
+             F("covered_until", m.covered_until));
+    err_t err = m.covered_until > 0
+                    ? reload_from(from, &m, &r)
+                    : err_fail(ERR_NOT_FOUND, "the store covers nothing of %s", namespace_name);
+    namespace_manifest_free(&m);
+    return err;
+}

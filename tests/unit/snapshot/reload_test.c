@@ -1,0 +1,105 @@
+/* A state from the store alone equals the one that followed the log. */
+#include "tests/test.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+#include "snapshot/reload.h"
+#include "writer/builder.h"
+
+#define WAIT_MS 20000
+#define CHANGES 300
+
+static void append_change(struct log *log, int n)
+{
+    struct stream *s = log_find_stream(log, "events", 6);
+    struct builder *b = builder_new(BATCH_CODEC_NONE);
+    struct append_batch batch = {0};
+    uint32_t records;
+    char *json = xasprintf("{\"type\":\"collection.%s\",\"ts\":\"2026-02-02T14:30:00Z\","
+                           "\"collection\":\"c%d\",\"docId\":\"d%d\",\"doc\":{\"n\":%d}%s}",
+                           n % 7 == 3 ? "delete" : "update", n % 3, n * 31 % 40, n,
+                           n % 11 == 5 ? ",\"expect\":0" : "");
+    const struct event_record rec = {
+        .ts_ms = 1770000000000, .value = {slice_of(json)}, .type = SLICE("t")};
+    assert_ok(builder_add(b, &rec));
+    builder_seal(b, &batch.data, &batch.len, &records);
+    builder_free(b);
+    assert_ok(shard_append(stream_shard(s, 0), &batch, 1));
+    free(batch.data);
+    free(json);
+}
+
+static bool same_as(void *arg, const struct state_collection *wanted)
+{
+    struct state_collection found;
+    assert_ok(state_find_collection(arg, slice_of(wanted->name), &found));
+    assert_int_equal(found.count, wanted->count);
+    assert_memory_equal(&found.hash, &wanted->hash, sizeof(found.hash));
+    assert_int_equal(found.max_ts_us, wanted->max_ts_us);
+    assert_true(found.last_lsn >= wanted->last_lsn);
+    free(found.name);
+    return true;
+}
+
+static void a_state_from_the_store_is_the_same(void **state UNUSED)
+{
+    char dir[] = "/tmp/spillway-reload-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    rmdir(dir);
+    struct worker_pool *workers = worker_pool_new(0);
+    struct log *log;
+    struct stream *stream;
+    struct store *store;
+    struct cdc *cdc;
+    struct state *first;
+    struct state *second;
+    int64_t cursor;
+    const struct log_options lo = {.io = io_posix(),
+                                   .clock = clock_real(),
+                                   .data_dir = dir,
+                                   .segment_bytes = LIMIT_SEGMENT_MIN_BYTES,
+                                   .workers = workers};
+    CLEANUP(xfree_ptr) char *url = xasprintf("%s/store", dir);
+    CLEANUP(xfree_ptr) char *other = xasprintf("%s/other/default.db", dir);
+    CLEANUP(xfree_ptr) char *path = cdc_state_path(dir, "default");
+    assert_ok(log_open(&lo, &log));
+    assert_ok(log_create_stream(log, "events", 1, &stream));
+    assert_ok(store_open(io_posix(), url, true, &store));
+    const struct cdc_options co = {.io = io_posix(),
+                                   .clock = clock_real(),
+                                   .log = log,
+                                   .store = store,
+                                   .data_dir = dir,
+                                   .delta_bytes = MIB(16)};
+    struct reload reload = {io_posix(), clock_real(), store};
+    assert_ok(cdc_start(&co, &cdc));
+    assert_ok(state_open(io_posix(), other, &second));
+    assert_int_equal(reload_state(&reload, "default", 1, second), ERR_NOT_FOUND);
+    for (int i = 0; i < CHANGES; i++) {
+        append_change(log, i);
+        if (i % 100 == 99)
+            assert_ok(cdc_flush(cdc, NULL, true, WAIT_MS));
+    }
+    cdc_stop(cdc);
+    assert_ok(reload_state(&reload, "default", 1, second));
+    assert_ok(state_cursor(second, &cursor));
+    assert_int_equal(cursor, CHANGES);
+    assert_ok(state_reader_open(io_posix(), path, &first));
+    assert_ok(state_each_collection(first, same_as, second));
+    state_close(first);
+    state_close(second);
+    store_close(store);
+    worker_pool_run(workers);
+    log_close(log);
+    worker_pool_free(workers);
+    CLEANUP(xfree_ptr) char *command = xasprintf("rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_state_from_the_store_is_the_same)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
