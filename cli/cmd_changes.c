@@ -152,13 +152,13 @@ static err_t walk(struct source *s, const struct place *place, bool from_given, 
                   struct counter *k)
 {
     int64_t oldest = from;
-    err_t err = changes_each(s, place->namespace_name, place->collection, NULL, from, INT64_MAX,
-                             on_change, k, &oldest);
+    err_t err = changes_each(s, place->namespace_name, place->collection, NULL,
+                             (struct change_range){from, INT64_MAX}, on_change, k, &oldest);
     if (err == ERR_OFFSET_OUT_OF_RANGE && !from_given) {
         fprintf(stderr, "spillway changes: changes below LSN %" PRId64 " are no longer kept\n",
                 oldest);
-        err = changes_each(s, place->namespace_name, place->collection, NULL, oldest, INT64_MAX,
-                           on_change, k, &oldest);
+        err = changes_each(s, place->namespace_name, place->collection, NULL,
+                           (struct change_range){oldest, INT64_MAX}, on_change, k, &oldest);
     }
     return err;
 }

@@ -37,13 +37,13 @@ static bool print_version(void *arg, const struct change *c)
 static err_t list(struct source *s, const struct place *place, struct slice id, struct history *h)
 {
     int64_t oldest = 0;
-    err_t err = changes_each(s, place->namespace_name, place->collection, &id, 0, INT64_MAX,
-                             print_version, h, &oldest);
+    err_t err = changes_each(s, place->namespace_name, place->collection, &id,
+                             (struct change_range){0, INT64_MAX}, print_version, h, &oldest);
     if (err == ERR_OFFSET_OUT_OF_RANGE) {
         fprintf(stderr, "spillway history: changes below LSN %" PRId64 " are no longer kept\n",
                 oldest);
-        err = changes_each(s, place->namespace_name, place->collection, &id, oldest, INT64_MAX,
-                           print_version, h, &oldest);
+        err = changes_each(s, place->namespace_name, place->collection, &id,
+                           (struct change_range){oldest, INT64_MAX}, print_version, h, &oldest);
     }
     TRY(err);
     if (h->count == 0)

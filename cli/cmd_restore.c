@@ -54,8 +54,9 @@ static err_t write_one(struct source *s, const struct place *place, const struct
     TRY(rebuild_plan(s, place->namespace_name, place->collection, &ask->target, &plan));
     progress_start(&bar, "restore", 0);
     const struct restore_progress progress = {on_progress, &bar};
-    err_t err = restore_to_file(s, place->namespace_name, place->collection, &plan, ask->format,
-                                path, STDOUT_FILENO, &progress, ret);
+    const struct restore_output output = {ask->format, path, STDOUT_FILENO};
+    err_t err = restore_to_file(s, place->namespace_name, place->collection, &plan, &output,
+                                &progress, ret);
     progress_end(&bar);
     rebuild_plan_free(&plan);
     return err;

@@ -48,13 +48,14 @@ static err_t gather_from_store(struct gather *g, const struct slice *doc_id, int
     struct source *source;
     int64_t oldest = -1;
     TRY(op_source(op, &source));
-    err_t err = changes_each(source, op->namespace_name, op->collection, doc_id, g->next, to,
-                             on_change, g, &oldest);
+    err_t err = changes_each(source, op->namespace_name, op->collection, doc_id,
+                             (struct change_range){g->next, to}, on_change, g, &oldest);
     if (err == ERR_OFFSET_OUT_OF_RANGE && op->from < 0 && oldest > g->next) {
         g->next = oldest; /* from the oldest that is kept, as nobody said from where */
-        err = oldest >= to ? OK
-                           : changes_each(source, op->namespace_name, op->collection, doc_id,
-                                          g->next, to, on_change, g, &oldest);
+        err = oldest >= to
+                  ? OK
+                  : changes_each(source, op->namespace_name, op->collection, doc_id,
+                                 (struct change_range){g->next, to}, on_change, g, &oldest);
     }
     source_close(source);
     if (err == ERR_OFFSET_OUT_OF_RANGE) {

@@ -180,8 +180,8 @@ static err_t read_past_document(struct query_op *op)
     if (has_base)
         TRY(take_base(op, rd->source, &v));
     if (from < rd->plan.lsn_to)
-        TRY(changes_each(rd->source, op->namespace_name, op->collection, &op->doc_id, from,
-                         rd->plan.lsn_to, take_change, &v, &oldest));
+        TRY(changes_each(rd->source, op->namespace_name, op->collection, &op->doc_id,
+                         (struct change_range){from, rd->plan.lsn_to}, take_change, &v, &oldest));
     if (!v.present)
         return no_document(op);
     const struct state_doc doc = {op->doc_id, buf_slice(&v.doc), v.lsn, v.ts_us};

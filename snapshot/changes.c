@@ -117,15 +117,15 @@ static err_t list_extent(struct lister *l, const struct extent *e, int64_t *ret_
 }
 
 err_t changes_each(struct source *s, const char *namespace_name, struct slice collection,
-                   const struct slice *doc_id, int64_t from, int64_t to,
+                   const struct slice *doc_id, struct change_range range,
                    bool (*fn)(void *arg, const struct change *c), void *arg, int64_t *ret_oldest)
 {
     struct lister l = {.source = s,
                        .namespace_name = namespace_name,
                        .collection = collection,
                        .doc_id = doc_id,
-                       .from = from,
-                       .to = to,
+                       .from = range.from,
+                       .to = range.to,
                        .fn = fn,
                        .arg = arg};
     CLEANUP(xfree_ptr) char *text = NULL;

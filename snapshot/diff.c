@@ -168,8 +168,8 @@ static err_t plan_undo(struct differ *d, struct rebuild_plan *ret)
     struct rebuild_plan to_last;
     TRY(rebuild_plan(d->source, d->namespace_name, d->collection, &last, &to_last));
     rebuild_plan_free(&to_last);
-    TRY(changes_each(d->source, d->namespace_name, d->collection, NULL, f->undo_from, INT64_MAX,
-                     note_change, d, &oldest));
+    TRY(changes_each(d->source, d->namespace_name, d->collection, NULL,
+                     (struct change_range){f->undo_from, INT64_MAX}, note_change, d, &oldest));
     const struct target before = {.kind = TARGET_LSN, .value = f->undo_from, .exclusive = true};
     return rebuild_plan(d->source, d->namespace_name, d->collection, &before, ret);
 }
@@ -185,6 +185,7 @@ static err_t compensate(void *arg, const struct state_doc *current, const struct
     else
         c.expect = current->lsn;
     if (wanted == NULL) {
+        ASSERT(current != NULL);
         c.op = CHANGE_DELETE;
         c.id = current->id;
     } else {

@@ -25,13 +25,14 @@ struct id_entry *id_map_find(const struct id_map *m, struct slice id)
 
 static void grow(struct id_map *m)
 {
-    struct id_map larger = {.ids = m->ids, .count = m->count, .cap = MAX(64, m->cap * 2)};
-    larger.entries = xcalloc(larger.cap, sizeof(*larger.entries));
-    for (size_t i = 0; i < m->cap; i++)
-        if (m->entries[i].id.data != NULL)
-            *place_of(&larger, m->entries[i].id, m->entries[i].hash) = m->entries[i];
-    free(m->entries);
-    *m = larger;
+    struct id_entry *old = m->entries;
+    size_t old_cap = m->cap;
+    m->cap = MAX(64, old_cap * 2);
+    m->entries = xcalloc(m->cap, sizeof(*m->entries));
+    for (size_t i = 0; i < old_cap; i++)
+        if (old[i].id.data != NULL)
+            *place_of(m, old[i].id, old[i].hash) = old[i];
+    free(old);
 }
 
 struct id_entry *id_map_put(struct id_map *m, struct slice id)

@@ -95,11 +95,15 @@ struct state_hash rebuild_hash(const struct rebuild *r, uint64_t *ret_rows);
 void rebuild_progress(const struct rebuild *r, uint64_t *ret_done, uint64_t *ret_total);
 void rebuild_close(struct rebuild *r); /* NULL-safe */
 
-/** Every change of one document, or (doc_id NULL) of the collection, with lsn in [from, to), in LSN
- * order, from deltas and log. fn returns false to stop. ERR_NOT_FOUND as above;
- * ERR_OFFSET_OUT_OF_RANGE when `from` lies before the oldest change kept (*ret_oldest). */
+/** LSNs [from, to). */
+struct change_range {
+    int64_t from, to;
+};
+/** Every change of one document, or (doc_id NULL) of the collection, with its LSN in the range, in
+ * LSN order, from deltas and log. fn returns false to stop. ERR_NOT_FOUND as above;
+ * ERR_OFFSET_OUT_OF_RANGE when range.from lies before the oldest change kept (*ret_oldest). */
 err_t changes_each(struct source *s, const char *namespace_name, struct slice collection,
-                   const struct slice *doc_id, int64_t from, int64_t to,
+                   const struct slice *doc_id, struct change_range range,
                    bool (*fn)(void *arg, const struct change *c), void *arg,
                    int64_t *ret_oldest) MUST_USE;
 

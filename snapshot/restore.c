@@ -107,18 +107,19 @@ static err_t to_fd(struct rebuild *r, int fd, const struct restore_progress *pro
 }
 
 err_t restore_to_file(struct source *s, const char *namespace_name, struct slice collection,
-                      const struct rebuild_plan *plan, enum restore_format format, const char *path,
-                      int fd, const struct restore_progress *progress, struct restore_result *ret)
+                      const struct rebuild_plan *plan, const struct restore_output *output,
+                      const struct restore_progress *progress, struct restore_result *ret)
 {
     struct restore_result result = {0};
     struct rebuild *r;
-    if (path == NULL && format != RESTORE_NDJSON)
+    if (output->path == NULL && output->format != RESTORE_NDJSON)
         return err_fail(ERR_USAGE, "only ndjson can be written to standard output");
-    if (path != NULL)
-        TRY(check_absent(source_io(s), path));
+    if (output->path != NULL)
+        TRY(check_absent(source_io(s), output->path));
     TRY(rebuild_open(s, namespace_name, collection, plan, &r));
-    err_t err = path != NULL ? to_path(source_io(s), r, format, path, progress, &result)
-                             : to_fd(r, fd, progress, &result);
+    err_t err = output->path != NULL
+                    ? to_path(source_io(s), r, output->format, output->path, progress, &result)
+                    : to_fd(r, output->fd, progress, &result);
     rebuild_close(r);
     if (err == OK)
         *ret = result;

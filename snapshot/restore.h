@@ -21,12 +21,16 @@ struct restore_result {
     uint64_t rows;
     struct state_hash hash;
 };
-/** Writes to `path` (a temporary name beside it, synced, renamed; ERR_EXISTS when it is there), or
- * NDJSON to `fd` when path is NULL. */
+/** A file (a temporary name beside it, synced, renamed; ERR_EXISTS when it is there), or NDJSON to
+ * `fd` when path is NULL. */
+struct restore_output {
+    enum restore_format format;
+    const char *path;
+    int fd;
+};
 err_t restore_to_file(struct source *s, const char *namespace_name, struct slice collection,
-                      const struct rebuild_plan *plan, enum restore_format format, const char *path,
-                      int fd, const struct restore_progress *progress,
-                      struct restore_result *ret) MUST_USE;
+                      const struct rebuild_plan *plan, const struct restore_output *output,
+                      const struct restore_progress *progress, struct restore_result *ret) MUST_USE;
 
 /** Calls fn for each document that is not the same in both reconstructions, by id; NULL: absent
  * there. */

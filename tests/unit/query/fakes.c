@@ -201,14 +201,14 @@ void docs_close(struct docs_reader *r)
 }
 
 err_t changes_each(struct source *s, const char *namespace_name, struct slice collection,
-                   const struct slice *doc_id, int64_t from, int64_t to,
+                   const struct slice *doc_id, struct change_range range,
                    bool (*fn)(void *arg, const struct change *c), void *arg, int64_t *ret_oldest)
 {
     (void)s;
     (void)namespace_name;
     (void)collection;
     *ret_oldest = fake_changes_oldest;
-    if (from < fake_changes_oldest)
+    if (range.from < fake_changes_oldest)
         return err_fail(ERR_OFFSET_OUT_OF_RANGE, "gone");
     const struct change changes[] = {
         {.op = CHANGE_INSERT, .lsn = 1, .doc_id = SLICE("b"), .doc = SLICE("{}"), .expect = -1},
@@ -216,7 +216,7 @@ err_t changes_each(struct source *s, const char *namespace_name, struct slice co
         {.op = CHANGE_DELETE, .lsn = 3, .doc_id = SLICE("b"), .expect = -1},
     };
     for (size_t i = 0; i < ARRAY_LEN(changes); i++)
-        if (changes[i].lsn >= from && changes[i].lsn < to &&
+        if (changes[i].lsn >= range.from && changes[i].lsn < range.to &&
             slice_equal(changes[i].doc_id, *doc_id) && !fn(arg, &changes[i]))
             break;
     return OK;

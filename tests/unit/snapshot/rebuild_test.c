@@ -157,7 +157,8 @@ static void check_changes(const struct world *w, struct source *s, int64_t end)
 {
     int64_t oldest;
     struct listing all = {.w = w, .id = -1};
-    assert_ok(changes_each(s, NS, collection, NULL, 0, INT64_MAX, on_change, &all, &oldest));
+    assert_ok(changes_each(s, NS, collection, NULL, (struct change_range){0, INT64_MAX}, on_change,
+                           &all, &oldest));
     while (all.at < w->count && w->changes[all.at].lsn >= end)
         all.at++; /* a store alone ends there */
     assert_int_equal(all.at, w->count);
@@ -165,7 +166,8 @@ static void check_changes(const struct world *w, struct source *s, int64_t end)
     char text[16];
     snprintf(text, sizeof(text), "d%d", one.id);
     const struct slice id = slice_of(text);
-    assert_ok(changes_each(s, NS, collection, &id, 0, INT64_MAX, on_change, &one, &oldest));
+    assert_ok(changes_each(s, NS, collection, &id, (struct change_range){0, INT64_MAX}, on_change,
+                           &one, &oldest));
     for (; one.at < w->count && w->changes[one.at].lsn < end; one.at++)
         assert_int_not_equal(w->changes[one.at].id, one.id);
 }
@@ -412,9 +414,9 @@ static void a_damaged_delta_is_named_and_never_an_answer(void **state)
     assert_int_equal(system(command), 0);
     assert_int_equal(rebuild_open(s, NS, collection, &plan, &r), ERR_CORRUPT);
     assert_non_null(strstr(err_text(ERR_CORRUPT), "000002"));
-    assert_int_equal(
-        changes_each(s, NS, collection, NULL, 0, INT64_MAX, count_change, &seen, &oldest),
-        ERR_CORRUPT);
+    assert_int_equal(changes_each(s, NS, collection, NULL, (struct change_range){0, INT64_MAX},
+                                  count_change, &seen, &oldest),
+                     ERR_CORRUPT);
     assert_non_null(strstr(err_text(ERR_CORRUPT), "000002"));
     assert_int_equal(seen, 30); /* the first delta's */
     assert_ok(restore_drill(s, NS, collection, &drill));
