@@ -112,7 +112,7 @@ def write_and_sync(path, size):
 def cdc(bench, run_program):
     options, report = bench.options, bench.report
     data, kept = bench.directory("data"), bench.directory("kept")
-    settings = ["cdc.delta_seconds=0", "limits.body_bytes=4194304", "storage.retention_hours=1000"]
+    settings = ["cdc.delta_seconds=0", "limits.body_bytes=4194304"]
     server = Spillway(data, settings)
     source = random.Random(options.seed)
     server.start()
