@@ -8,6 +8,7 @@
 
 extern const struct cli_command command_changes;
 extern const struct cli_command command_collections;
+extern const struct cli_command command_compact;
 extern const struct cli_command command_diff;
 extern const struct cli_command command_history;
 extern const struct cli_command command_ingest;

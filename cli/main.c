@@ -11,7 +11,7 @@
 static const struct cli_command *const commands[] = {
     &command_serve,       &command_ingest,  &command_tail,    &command_snapshot,
     &command_restore,     &command_history, &command_changes, &command_diff,
-    &command_collections, &command_log,     &command_status,
+    &command_collections, &command_compact, &command_log,     &command_status,
 };
 
 static int print_help(void)

@@ -20,6 +20,9 @@ extern const struct query_kind snapshot_create_kind;
 extern const struct query_kind collections_kind;
 extern const struct query_kind flush_kind;
 
+/* compact.c */
+extern const struct query_kind compact_kind;
+
 /* restore.c */
 extern const struct query_kind restore_kind; /* dry run, or in place */
 

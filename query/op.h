@@ -38,6 +38,7 @@ enum op_step {
 struct query_kind {
     const char *content_type;
     bool takes_body;
+    bool of_all; /* names no namespace: the key's own, or all */
     /** Reactor: reads and checks the parameters. May be NULL. */
     err_t (*prepare)(struct query_op *op, const struct http_request *r);
     /** Worker: one step. */

@@ -28,6 +28,7 @@ static const struct row rows[] = {
     {"POST", "/restore/@/@", &restore_kind, HTTP_MATCH_PARTS, false},
     {"GET", "/collections/@", &collections_kind, HTTP_MATCH_PARTS, false},
     {"POST", "/flush", &flush_kind, HTTP_MATCH_EXACT, false},
+    {"POST", "/admin/compact", &compact_kind, HTTP_MATCH_EXACT, false},
 };
 _Static_assert(ARRAY_LEN(rows) == QUERY_ROUTE_COUNT, "as query.h says");
 

@@ -37,7 +37,7 @@ struct query_options {
 /** Everything in `options` outlives the result. */
 struct query *query_new(const struct query_options *options);
 /** The routes, borrowed until query_free. */
-#define QUERY_ROUTE_COUNT 9
+#define QUERY_ROUTE_COUNT 10
 const struct http_route *query_routes(const struct query *q);
 /** Answers long polls that wait. Main, when the server begins to drain. */
 void query_drain(struct query *q);

@@ -39,7 +39,7 @@ err_t request_read(struct query_op *op, const struct http_request *r)
     TRY(access_check(op->q->options.access, token, &tenant));
     op->is_admin = tenant->is_admin || op->q->options.open_to_all;
     unsigned parts = count_parts(r->path);
-    if (parts == 1) { /* a route without a namespace: the key's own, or "" for all */
+    if (op->kind->of_all) { /* a route without a namespace: the key's own, or "" for all */
         if (!op->is_admin)
             memcpy(op->namespace_name, tenant->namespace_name.data, tenant->namespace_name.len + 1);
         return OK;

@@ -136,4 +136,5 @@ const struct query_kind snapshot_create_kind = {.content_type = "application/jso
                                                 .work = create_snapshot};
 const struct query_kind collections_kind = {.content_type = "application/json",
                                             .work = list_collections};
-const struct query_kind flush_kind = {.content_type = "application/json", .work = flush};
+const struct query_kind flush_kind = {
+    .content_type = "application/json", .of_all = true, .work = flush};

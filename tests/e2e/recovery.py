@@ -88,6 +88,8 @@ class Recorder:
         assert reply.status_code == 200, reply.text
 
     def snapshot(self, collection):
+        if any((c, lsn) == (collection, self.end - 1) for c, _, lsn in self.snapshots):
+            return  # of the same second, it would have the same name
         reply = self.server.post(f"/snapshots/{NAMESPACE}/{quote(collection)}", b"{}")
         assert reply.status_code in (200, 201), reply.text
         made = reply.json()
@@ -99,6 +101,10 @@ class Recorder:
     def kept(self, collection):
         """(state hash, count) of the collection as the state has kept them, change by change."""
         return kept_hashes(self.server)[collection]
+
+    def compact(self):
+        reply = self.server.post("/admin/compact")
+        assert reply.status_code == 200, reply.text
 
     def collections(self):
         return sorted(self.model.changes)

@@ -95,7 +95,7 @@ class Journey:
         self.checked = 0
 
     def step(self):
-        kind = self.random.choices(["post", "flush", "snapshot", "restart", "kill"], [10, 3, 3, 1, 2])[0]
+        kind = self.random.choices(["post", "flush", "snapshot", "compact", "restart", "kill"], [10, 3, 3, 2, 1, 2])[0]
         if kind == "post":
             self.recorder.post(self.random.choice([1, 7, 60, 250]))
         elif kind == "flush":
@@ -103,6 +103,8 @@ class Journey:
             assert covered_until(self.server.data)[0] >= self.recorder.end
         elif kind == "snapshot":
             self.recorder.snapshot(self.random.choice(self.recorder.collections()))
+        elif kind == "compact":
+            self.recorder.compact()
         elif kind == "restart":
             self.server.restart()
         else:
@@ -353,6 +355,7 @@ def three_ways(make_server, tmp_path, count, documents):
     for path in (server.data / "state").iterdir():
         path.unlink()
     server.start()  # the state comes from the log again
+    assert server.post("/flush").status_code == 200
     assert kept_hashes(server)["c"] == hashes[count]
 
 

