@@ -172,3 +172,32 @@ def test_a_lost_or_damaged_state_is_rebuilt(make_server, damage):
         assert_same(got, framed(recorder.model.state(collection)), f"{damage} {collection}")
         done = run_bytes("restore", "--data", server.data, "--latest", f"{NAMESPACE}/{collection}")
         assert_same(read_ndjson(done.stdout), framed(recorder.model.state(collection)), f"restore {damage} {collection}")
+
+
+def test_a_lost_state_is_rebuilt_also_after_the_log_was_cut(make_server):
+    recorder = Recorder(make_server(*SMALL, "--set", "storage.segment_bytes=65536"), 13, odd=False)
+    server = recorder.server
+    for n in range(60):
+        recorder.post(100)
+        if n == 40:
+            recorder.flush()
+    server.stop()
+    segments = sorted((server.data / "log/events/0").glob("*.log"))
+    gone = [path for path in segments if int(path.stem) < recorder.end // 3]
+    assert len(gone) > 1 and len(segments) > len(gone) + 2
+    for path in gone[:-1]:  # what retention by age or size does
+        for also in path.parent.glob(path.stem + ".*"):
+            also.unlink()
+    for path in state_files(server):
+        path.unlink()
+    server.start()
+    recorder.post(30)
+    recorder.flush()
+    for collection in recorder.collections():
+        got = read_ndjson(server.get(f"/state/{NAMESPACE}/{collection}").content)
+        assert_same(got, framed(recorder.model.state(collection)), collection)
+    for lsn in (10, recorder.end // 2, recorder.end - 1):  # and the past is still there: the deltas have it
+        for collection in recorder.collections():
+            done = run_bytes("restore", "--data", server.data, "--lsn", lsn, f"{NAMESPACE}/{collection}")
+            assert done.returncode == 0, done.stderr
+            assert_same(read_ndjson(done.stdout), framed(recorder.model.state(collection, lsn=lsn)), f"{collection} at {lsn}")
