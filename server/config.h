@@ -50,6 +50,12 @@ struct config {
     char *store_url; /* "": <data>/store */
     int64_t cdc_delta_seconds;
     int64_t cdc_delta_bytes;
+    char *snapshot_daily; /* server/schedule.h reads it */
+    int64_t snapshot_monthly;
+    int64_t snapshot_daily_keep;
+    int64_t snapshot_monthly_keep;
+    int64_t pitr_window_days;
+    int64_t compact_every_minutes;
     int64_t writer_max_pending;
     int64_t writer_max_pending_bytes;
     int64_t writer_key_hours;

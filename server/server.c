@@ -26,6 +26,7 @@
 #include "query/query.h"
 #include "server/lockfile.h"
 #include "server/ops.h"
+#include "server/schedule.h"
 #include "server/signals.h"
 #include "snapshot/reload.h"
 #include "writer/writer.h"
@@ -53,6 +54,7 @@ struct server {
     struct store *store;
     struct cdc *cdc;
     struct reload reload;
+    struct schedule *schedule;
     struct catalog *catalog;
     struct access *access;
     struct reactor_group *reactors;
@@ -121,7 +123,16 @@ static err_t open_state(struct server *s)
         .rebuild = reload_state,
         .rebuild_arg = &s->reload,
     };
-    return cdc_start(&options, &s->cdc);
+    TRY(cdc_start(&options, &s->cdc));
+    const struct schedule_options schedule = {
+        .config = c,
+        .io = io_posix(),
+        .clock = clock_real(),
+        .store = s->store,
+        .log = s->log,
+        .cdc = s->cdc,
+    };
+    return schedule_start(&schedule, &s->schedule);
 }
 
 static err_t open_storage(struct server *s)
@@ -356,6 +367,7 @@ static void stop(struct server *s)
     query_stop(s->query);
     if (s->writer_running)
         writer_stop(s->writer);
+    schedule_stop(s->schedule);
     cdc_stop(s->cdc);
     store_close(s->store);
     worker_pool_free(s->workers);

@@ -1,0 +1,328 @@
+/*
+ * server/schedule.c: a thread that sleeps until the next moment, then goes through all collections.
+ *
+ * A snapshot is due when the last moment of its kind lies after the newest snapshot of that type,
+ * and the collection changed since that one. Cleanup follows the daily moment; compaction has a
+ * period of its own.
+ */
+#include "server/schedule.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/lock.h"
+#include "base/logger.h"
+#include "base/metrics.h"
+#include "base/timefmt.h"
+#include "snapshot/snapshot.h"
+
+#define MINUTE_US INT64_C(60000000)
+#define DAY_US (INT64_C(1440) * MINUTE_US)
+#define SLEEP_MS_MAX 3600000 /* so that a clock that was set is noticed */
+
+struct schedule {
+    struct schedule_options options;
+    struct source *source;
+    int daily_minutes; /* -1: no snapshots by the clock */
+    struct retention retention;
+    int64_t cleaned_us; /* the daily moment that was cleaned up after; 0: none yet */
+    int64_t compact_us; /* when the next compaction is due */
+    pthread_t thread;
+    struct lock lock;
+    struct lock_cond wake;
+    bool stopping GUARDED_BY(lock);
+};
+
+/* Moments ------------------------------------------------------------------------------------- */
+
+bool schedule_parse_time(const char *text, int *ret_minutes)
+{
+    if (strcmp(text, "off") == 0) {
+        *ret_minutes = -1;
+        return true;
+    }
+    if (strlen(text) != 5 || text[2] != ':')
+        return false;
+    int digits[] = {text[0] - '0', text[1] - '0', text[3] - '0', text[4] - '0'};
+    for (size_t i = 0; i < ARRAY_LEN(digits); i++)
+        if (digits[i] < 0 || digits[i] > 9)
+            return false;
+    int hours = digits[0] * 10 + digits[1], minutes = digits[2] * 10 + digits[3];
+    if (hours > 23 || minutes > 59)
+        return false;
+    *ret_minutes = hours * 60 + minutes;
+    return true;
+}
+
+static int64_t midnight_of(int64_t us)
+{
+    int64_t rest = us % DAY_US;
+    return us - (rest < 0 ? rest + DAY_US : rest);
+}
+
+int64_t schedule_last_daily(int64_t now_us, int minutes)
+{
+    int64_t moment = midnight_of(now_us) + minutes * MINUTE_US;
+    return moment <= now_us ? moment : moment - DAY_US;
+}
+
+static int64_t month_begin(int64_t us)
+{
+    char text[TIMEFMT_MAX];
+    int64_t begin;
+    timefmt_rfc3339(midnight_of(us), text);
+    text[8] = '0';
+    text[9] = '1';
+    bool parsed = timefmt_parse(text, strlen(text), &begin);
+    ASSERT(parsed);
+    return begin;
+}
+
+int64_t schedule_last_monthly(int64_t now_us, int minutes, int day)
+{
+    int64_t offset = (day - 1) * DAY_US + minutes * MINUTE_US;
+    int64_t begin = month_begin(now_us);
+    return begin + offset <= now_us ? begin + offset : month_begin(begin - DAY_US) + offset;
+}
+
+/* Collections --------------------------------------------------------------------------------- */
+
+struct member {
+    char *name;
+    int64_t last_lsn;
+};
+struct members {
+    struct member *items;
+    size_t count;
+};
+
+static bool add_member(void *arg, const struct state_collection *c)
+{
+    struct members *m = arg;
+    m->items = xrealloc(m->items, (m->count + 1) * sizeof(*m->items));
+    m->items[m->count++] = (struct member){xstrndup(c->name, c->name_len), c->last_lsn};
+    return true;
+}
+
+static void members_release(struct members *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        free(m->items[i].name);
+    free(m->items);
+    *m = (struct members){0};
+}
+
+static err_t read_members(struct schedule *s, const char *namespace_name, struct members *m)
+{
+    struct state *state;
+    err_t err = source_state(s->source, namespace_name, &state);
+    if (err == ERR_NOT_FOUND)
+        return OK;
+    TRY(err);
+    err = state_each_collection(state, add_member, m);
+    state_close(state);
+    return err;
+}
+
+static bool is_stopping(struct schedule *s)
+{
+    lock_acquire(&s->lock);
+    bool stopping = s->stopping;
+    lock_release(&s->lock);
+    return stopping;
+}
+
+static void report(const char *what, const char *namespace_name, const struct member *c, err_t err)
+{
+    metric_inc(M_snapshot_failures_total);
+    LOG_WARN("schedule_failed", F("job", what), F("namespace", namespace_name),
+             F("collection", c->name), F("err", err_text(err)),
+             F("next", "tried again at the next moment"));
+}
+
+/* Jobs ---------------------------------------------------------------------------------------- */
+
+static err_t is_due(struct schedule *s, const char *namespace_name, const struct member *c,
+                    enum snapshot_type type, int64_t moment, bool *ret)
+{
+    struct snapshot_list l;
+    TRY(snapshot_list_read(s->options.store, namespace_name, slice_of(c->name), &l));
+    const struct store_file *newest = NULL;
+    for (size_t i = 0; i < l.count; i++)
+        if (l.items[i].type == type &&
+            (newest == NULL || l.items[i].file.made_us > newest->made_us))
+            newest = &l.items[i].file;
+    *ret = newest == NULL || (newest->made_us < moment && c->last_lsn >= newest->lsn_to);
+    snapshot_list_free(&l);
+    return OK;
+}
+
+static void snapshot_if_due(struct schedule *s, const char *namespace_name, const struct member *c,
+                            enum snapshot_type type, int64_t moment)
+{
+    bool due = false;
+    struct snapshot made;
+    err_t err = is_due(s, namespace_name, c, type, moment, &due);
+    if (err == OK && due)
+        err = snapshot_create(s->source, namespace_name, slice_of(c->name), type, &made);
+    if (err == OK && due) {
+        metric_inc(M_snapshots_total);
+        snapshot_free(&made);
+    } else if (err != OK && err != ERR_EXISTS) {
+        report(snapshot_type_name(type), namespace_name, c, err);
+    }
+}
+
+static void count_removed(void *arg, const char *path, uint64_t size)
+{
+    (void)arg;
+    (void)path;
+    (void)size;
+    metric_inc(M_snapshot_files_removed_total);
+}
+
+/** What one round does; 0: not this time. */
+struct round {
+    int64_t daily_us, monthly_us; /* the moments */
+    bool cleanup, compact;
+};
+
+static void serve(struct schedule *s, const struct round *r, const char *namespace_name,
+                  const struct member *c)
+{
+    struct slice name = slice_of(c->name);
+    if (r->daily_us != 0)
+        snapshot_if_due(s, namespace_name, c, SNAPSHOT_DAILY, r->daily_us);
+    if (r->monthly_us != 0)
+        snapshot_if_due(s, namespace_name, c, SNAPSHOT_MONTHLY, r->monthly_us);
+    if (r->compact) {
+        err_t err = snapshot_compact(s->source, namespace_name, name);
+        if (err == OK)
+            metric_inc(M_compactions_total);
+        else
+            report("compact", namespace_name, c, err);
+    }
+    if (r->cleanup) {
+        err_t err = snapshot_cleanup(s->source, namespace_name, name, &s->retention, false,
+                                     count_removed, NULL);
+        if (err != OK)
+            report("cleanup", namespace_name, c, err);
+    }
+}
+
+static void serve_namespace(struct schedule *s, const struct round *r, const char *namespace_name)
+{
+    CLEANUP(members_release) struct members m = {0};
+    const struct member all = {.name = (char[]){"*"}};
+    err_t err = read_members(s, namespace_name, &m);
+    if (err != OK)
+        report("list", namespace_name, &all, err);
+    for (size_t i = 0; i < m.count && !is_stopping(s); i++)
+        serve(s, r, namespace_name, &m.items[i]);
+}
+
+static void serve_all(struct schedule *s, const struct round *r)
+{
+    size_t count = cdc_lags(s->options.cdc, NULL, 0);
+    CLEANUP(xfree_ptr) struct cdc_lag *lags = xcalloc(MAX(count, 1), sizeof(*lags));
+    count = MIN(count, cdc_lags(s->options.cdc, lags, count));
+    for (size_t i = 0; i < count && !is_stopping(s); i++)
+        serve_namespace(s, r, lags[i].namespace_name);
+}
+
+/** One look at the clock; returns when to look again. */
+static int64_t tick(struct schedule *s)
+{
+    const struct config *c = s->options.config;
+    int64_t now = clock_wall_us(s->options.clock);
+    int64_t next = INT64_MAX;
+    struct round r = {0};
+    if (s->daily_minutes >= 0) {
+        r.daily_us = schedule_last_daily(now, s->daily_minutes);
+        next = r.daily_us + DAY_US;
+        if (c->snapshot_monthly > 0)
+            r.monthly_us = schedule_last_monthly(now, s->daily_minutes, (int)c->snapshot_monthly);
+        r.cleanup = r.daily_us != s->cleaned_us;
+        if (!r.cleanup)
+            r.daily_us = r.monthly_us = 0; /* done since that moment */
+    }
+    r.compact = c->compact_every_minutes > 0 && now >= s->compact_us;
+    if (r.cleanup || r.compact)
+        serve_all(s, &r);
+    if (r.cleanup)
+        s->cleaned_us = r.daily_us;
+    if (r.compact)
+        s->compact_us = now + c->compact_every_minutes * MINUTE_US;
+    return c->compact_every_minutes > 0 ? MIN(next, s->compact_us) : next;
+}
+
+static void *schedule_main(void *arg)
+{
+    struct schedule *s = arg;
+    pthread_setname_np(pthread_self(), "schedule");
+    while (!is_stopping(s)) {
+        int64_t next = tick(s);
+        int64_t ms = (next - clock_wall_us(s->options.clock)) / 1000 + 1;
+        lock_acquire(&s->lock);
+        if (!s->stopping)
+            (void)lock_cond_wait_ms(&s->wake, &s->lock, (unsigned)MIN(MAX(ms, 1), SLEEP_MS_MAX));
+        lock_release(&s->lock);
+    }
+    return NULL;
+}
+
+/* Start and stop ------------------------------------------------------------------------------ */
+
+static void schedule_free(struct schedule *s)
+{
+    source_close(s->source);
+    lock_cond_destroy(&s->wake);
+    lock_destroy(&s->lock);
+    free(s);
+}
+
+err_t schedule_start(const struct schedule_options *o, struct schedule **ret)
+{
+    const struct config *c = o->config;
+    int minutes;
+    if (!schedule_parse_time(c->snapshot_daily, &minutes))
+        return err_fail(ERR_INVALID_CONFIG,
+                        "snapshot.daily is \"%.40s\": a time of day in UTC, HH:MM, or off",
+                        c->snapshot_daily);
+    const struct source_options source = {.io = o->io,
+                                          .clock = o->clock,
+                                          .data_dir = c->data_dir,
+                                          .store = o->store,
+                                          .log = o->log,
+                                          .cdc = o->cdc};
+    struct schedule *s = xcalloc(1, sizeof(*s));
+    s->options = *o;
+    s->daily_minutes = minutes;
+    s->retention =
+        (struct retention){(unsigned)c->snapshot_daily_keep, (unsigned)c->snapshot_monthly_keep,
+                           (unsigned)c->pitr_window_days};
+    s->compact_us = clock_wall_us(o->clock) + c->compact_every_minutes * MINUTE_US;
+    lock_init(&s->lock, LOCK_RANK_LEAF);
+    lock_cond_init(&s->wake);
+    err_t err = source_open(&source, &s->source);
+    if (err == OK && pthread_create(&s->thread, NULL, schedule_main, s) != 0)
+        err = err_fail(ERR_INTERNAL, "cannot start the thread of the schedule");
+    if (err == OK)
+        *ret = s;
+    else
+        schedule_free(s);
+    return err;
+}
+
+void schedule_stop(struct schedule *s)
+{
+    if (s == NULL)
+        return;
+    lock_acquire(&s->lock);
+    s->stopping = true;
+    lock_cond_signal(&s->wake);
+    lock_release(&s->lock);
+    pthread_join(s->thread, NULL);
+    schedule_free(s);
+}
