@@ -16,47 +16,66 @@ static const int32_t codec_number[] = {[PQ_NONE] = FORMAT_UNCOMPRESSED,
                                        [PQ_ZSTD] = FORMAT_ZSTD,
                                        [PQ_LZ4_RAW] = FORMAT_LZ4_RAW};
 
-int footer_bloom(struct pq_writer *w, struct pq_buf *out, struct pq_error *err)
+/** BloomFilterHeader, then the bits. */
+static int put_bloom(struct pq_writer *w, struct placed_chunk *placed, struct pq_error *err)
 {
-    for (size_t g = 0; g < w->group_count; g++)
-        for (size_t c = 0; c < w->column_count; c++) {
-            struct placed_chunk *placed = &w->groups[g].chunks[c];
-            const struct pq_buf *bits = &placed->chunk.bloom;
-            if (bits->len == 0)
-                continue;
-            size_t start = out->len;
-            struct thrift_put t = {.out = out};
-            thrift_put_i32(&t, 1, (int32_t)bits->len);
-            for (int16_t field = 2; field <= 4; field++) { /* BLOCK, XXHASH, UNCOMPRESSED */
-                thrift_put_struct(&t, field);
-                thrift_put_empty(&t, 1);
-                thrift_put_end(&t);
-            }
-            thrift_put_end(&t);
-            pq_buf_append(out, bits->data, bits->len);
-            placed->bloom = w->bytes + start;
-            placed->bloom_len = (uint32_t)(out->len - start);
-        }
-    return pq_buf_check(out, err);
+    struct pq_buf *bits = &placed->chunk.bloom, *header = &w->sink.raw;
+    header->len = 0;
+    struct thrift_put t = {.out = header};
+    thrift_put_i32(&t, 1, (int32_t)bits->len);
+    for (int16_t field = 2; field <= 4; field++) { /* BLOCK, XXHASH, UNCOMPRESSED */
+        thrift_put_struct(&t, field);
+        thrift_put_empty(&t, 1);
+        thrift_put_end(&t);
+    }
+    thrift_put_end(&t);
+    PQ_TRY(pq_buf_check(header, err));
+    placed->bloom = w->bytes;
+    placed->bloom_len = (uint32_t)(header->len + bits->len);
+    PQ_TRY(writer_put(w, header->data, header->len, err));
+    PQ_TRY(writer_put(w, bits->data, bits->len, err));
+    pq_buf_release(bits);
+    return PQ_OK;
 }
 
-int footer_page_index(struct pq_writer *w, struct pq_buf *out, struct pq_error *err)
+int footer_bloom(struct pq_writer *w, struct pq_error *err)
+{
+    for (size_t g = 0; g < w->group_count; g++)
+        for (size_t c = 0; c < w->column_count; c++)
+            if (w->groups[g].chunks[c].chunk.bloom.len != 0)
+                PQ_TRY(put_bloom(w, &w->groups[g].chunks[c], err));
+    return PQ_OK;
+}
+
+/** An index that a chunk may lack; where it lies. */
+static int put_index(struct pq_writer *w, struct pq_buf *index, uint64_t *ret_offset,
+                     uint32_t *ret_len, struct pq_error *err)
+{
+    if (index->len > INT32_MAX)
+        return pq_fail(err, PQ_LIMIT, "a page index of %zu bytes is more than Parquet allows",
+                       index->len);
+    *ret_offset = w->bytes;
+    *ret_len = (uint32_t)index->len;
+    PQ_TRY(writer_put(w, index->data, index->len, err));
+    pq_buf_release(index);
+    return PQ_OK;
+}
+
+int footer_page_index(struct pq_writer *w, struct pq_error *err)
 {
     for (size_t g = 0; g < w->group_count; g++)
         for (size_t c = 0; c < w->column_count; c++) {
-            struct placed_chunk *placed = &w->groups[g].chunks[c];
-            placed->column_index = w->bytes + out->len;
-            placed->column_index_len = (uint32_t)placed->chunk.column_index.len;
-            pq_buf_append(out, placed->chunk.column_index.data, placed->column_index_len);
+            struct placed_chunk *p = &w->groups[g].chunks[c];
+            PQ_TRY(
+                put_index(w, &p->chunk.column_index, &p->column_index, &p->column_index_len, err));
         }
     for (size_t g = 0; g < w->group_count; g++)
         for (size_t c = 0; c < w->column_count; c++) {
-            struct placed_chunk *placed = &w->groups[g].chunks[c];
-            placed->offset_index = w->bytes + out->len;
-            placed->offset_index_len = (uint32_t)placed->chunk.offset_index.len;
-            pq_buf_append(out, placed->chunk.offset_index.data, placed->offset_index_len);
+            struct placed_chunk *p = &w->groups[g].chunks[c];
+            PQ_TRY(
+                put_index(w, &p->chunk.offset_index, &p->offset_index, &p->offset_index_len, err));
         }
-    return pq_buf_check(out, err);
+    return PQ_OK;
 }
 
 /* Schema ----------------------------------------------------------------------------------------
@@ -278,9 +297,10 @@ static void put_row_group(struct thrift_put *t, const struct pq_writer *w, size_
     thrift_put_end(t);
 }
 
-int footer_metadata(struct pq_writer *w, struct pq_buf *out, struct pq_error *err)
+int footer_metadata(struct pq_writer *w, struct pq_error *err)
 {
-    size_t start = out->len;
+    struct pq_buf *out = &w->sink.raw;
+    out->len = 0;
     struct thrift_put t = {.out = out};
     thrift_put_i32(&t, 1, FORMAT_VERSION);
     put_schema(&t, w);
@@ -300,10 +320,11 @@ int footer_metadata(struct pq_writer *w, struct pq_buf *out, struct pq_error *er
         thrift_put_end(&t);
     }
     thrift_put_end(&t);
-    if (!out->failed && out->len - start > INT32_MAX)
+    if (!out->failed && out->len > INT32_MAX)
         return pq_fail(err, PQ_LIMIT, "a footer of %zu bytes is more than Parquet allows",
-                       out->len - start);
-    pq_buf_le32(out, (uint32_t)(out->len - start));
+                       out->len);
+    pq_buf_le32(out, (uint32_t)out->len);
     pq_buf_append(out, PQ_MAGIC, PQ_MAGIC_LEN);
-    return pq_buf_check(out, err);
+    PQ_TRY(pq_buf_check(out, err));
+    return writer_put(w, out->data, out->len, err);
 }

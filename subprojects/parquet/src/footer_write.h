@@ -9,9 +9,10 @@
 
 #include "write.h"
 
-/** Appends to `out` what follows offset w->bytes of the file. The caller writes it. */
-int footer_bloom(struct pq_writer *w, struct pq_buf *out, struct pq_error *err);
-int footer_page_index(struct pq_writer *w, struct pq_buf *out, struct pq_error *err);
-int footer_metadata(struct pq_writer *w, struct pq_buf *out, struct pq_error *err);
+/** Each writes its part, in this order; filters and indexes are freed as soon as they are written.
+ */
+int footer_bloom(struct pq_writer *w, struct pq_error *err);
+int footer_page_index(struct pq_writer *w, struct pq_error *err);
+int footer_metadata(struct pq_writer *w, struct pq_error *err);
 
 #endif

@@ -189,7 +189,7 @@ static bool copy_options(struct pq_writer *w, const struct pq_write_options *o)
     return w->options.created_by != NULL;
 }
 
-static int put(struct pq_writer *w, const void *data, size_t len, struct pq_error *err)
+int writer_put(struct pq_writer *w, const void *data, size_t len, struct pq_error *err)
 {
     if (len != 0 && w->options.write(w->options.arg, data, len) != 0)
         return pq_fail(err, PQ_IO, "the file cannot be written at offset %llu",
@@ -211,7 +211,7 @@ int pq_writer_new(const struct pq_column *columns, size_t column_count,
     if (!copy_columns(w, columns, column_count) || !copy_options(w, options))
         rc = pq_fail(err, PQ_LIMIT, "out of memory for %zu columns", column_count);
     if (rc == PQ_OK)
-        rc = put(w, PQ_MAGIC, PQ_MAGIC_LEN, err);
+        rc = writer_put(w, PQ_MAGIC, PQ_MAGIC_LEN, err);
     if (rc != PQ_OK) {
         pq_writer_free(w);
         return rc;
@@ -253,8 +253,8 @@ static int end_group(struct pq_writer *w, struct pq_error *err)
     for (size_t i = 0; i < w->column_count; i++) {
         struct column_writer *c = &w->columns[i];
         PQ_TRY(column_end(c, &w->sink, w->bytes, err));
-        PQ_TRY(put(w, w->sink.dictionary.data, w->sink.dictionary.len, err));
-        PQ_TRY(put(w, c->pages.data, c->pages.len, err));
+        PQ_TRY(writer_put(w, w->sink.dictionary.data, w->sink.dictionary.len, err));
+        PQ_TRY(writer_put(w, c->pages.data, c->pages.len, err));
         group->chunks[i].chunk = c->chunk;
         column_begin(c);
     }
@@ -310,17 +310,12 @@ int pq_writer_metadata(struct pq_writer *w, const char *key, const char *value,
 
 static int write_end(struct pq_writer *w, struct pq_written *ret, struct pq_error *err)
 {
-    typedef int part_fn(struct pq_writer *, struct pq_buf *, struct pq_error *);
-    static part_fn *const parts[] = {footer_bloom, footer_page_index, footer_metadata};
     PQ_TRY(end_group(w, err));
     ret->data_end = w->bytes;
     ret->rows = w->rows;
-    struct pq_buf *out = &w->sink.raw;
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        out->len = 0;
-        PQ_TRY(parts[i](w, out, err));
-        PQ_TRY(put(w, out->data, out->len, err));
-    }
+    PQ_TRY(footer_bloom(w, err));
+    PQ_TRY(footer_page_index(w, err));
+    PQ_TRY(footer_metadata(w, err));
     ret->bytes = w->bytes;
     return PQ_OK;
 }

@@ -31,4 +31,7 @@ struct pq_writer {
     bool finished;
 };
 
+/** The file's next bytes. */
+int writer_put(struct pq_writer *w, const void *data, size_t len, struct pq_error *err);
+
 #endif
