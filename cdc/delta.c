@@ -90,11 +90,12 @@ err_t delta_writer_open(struct store *s, const char *dir, uint64_t number, int64
 
 static struct slice op_name(enum change_op op)
 {
-    for (size_t i = 0; i < ARRAY_LEN(ops); i++)
-        if (ops[i].op == op)
-            return ops[i].name;
-    ASSERT(!"a change has one of three ops");
-    return (struct slice){0};
+    size_t i = 0;
+    while (ops[i].op != op) {
+        i++;
+        ASSERT(i < ARRAY_LEN(ops));
+    }
+    return ops[i].name;
 }
 
 static err_t write_row(struct delta_writer *w, const struct change *c)

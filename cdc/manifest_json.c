@@ -96,7 +96,7 @@ err_t field_int(const json_t *object, const char *key, int64_t min, int64_t max,
 
 err_t field_uint(const json_t *object, const char *key, uint64_t *ret)
 {
-    int64_t v;
+    int64_t v = 0;
     TRY(field_int(object, key, 0, INT64_MAX, &v));
     *ret = (uint64_t)v;
     return OK;

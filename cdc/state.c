@@ -52,14 +52,14 @@ static const char schema[] =
 static const char *const sql_texts[SQL_COUNT] = {
     [SQL_META_GET] = "SELECT value FROM meta WHERE name = ?1",
     [SQL_META_SET] = "REPLACE INTO meta (name, value) VALUES (?1, ?2)",
-    [SQL_META_ADD] = "INSERT INTO meta (name, value) VALUES (?1, ?2) "
-                     "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+    [SQL_META_ADD] =
+        "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2",
     [SQL_COLLECTIONS] =
         "SELECT id, name, count, hash, last_lsn, max_ts FROM collection ORDER BY name",
     [SQL_COLLECTION_FIND] =
         "SELECT id, name, count, hash, last_lsn, max_ts FROM collection WHERE name = ?1",
-    [SQL_COLLECTION_ADD] = "INSERT INTO collection (name, count, hash, last_lsn, max_ts) "
-                           "VALUES (?1, 0, zeroblob(16), -1, 0)",
+    [SQL_COLLECTION_ADD] = ("INSERT INTO collection (name, count, hash, last_lsn, max_ts) "
+                            "VALUES (?1, 0, zeroblob(16), -1, 0)"),
     [SQL_COLLECTION_SET] =
         "UPDATE collection SET count = ?2, hash = ?3, last_lsn = ?4, max_ts = ?5 WHERE id = ?1",
     [SQL_DOC_GET] = "SELECT doc, lsn, ts FROM doc WHERE collection = ?1 AND id = ?2",

@@ -89,7 +89,6 @@ err_t state_meta_add(struct state *s, const char *name, int64_t value) MUST_USE;
 err_t state_read_collection(struct state *s, sqlite3_stmt *stmt,
                             struct state_collection *ret) MUST_USE;
 
-
 /** Sets how much WAL a checkpoint waits for, by the size of the file. */
 err_t state_tune_checkpoint(struct state *s) MUST_USE;
 

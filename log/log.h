@@ -65,8 +65,8 @@ struct stream *log_find_stream(struct log *log, const char *name, size_t len);
  * when there are LIMIT_STREAMS. Any thread; blocks on syncs. */
 err_t log_create_stream(struct log *log, const char *name, unsigned shards,
                         struct stream **ret_stream) MUST_USE;
-/** `fn` is told of each stream that is created from now on, on the thread that created it; NULL: nobody is.
- * Set while no stream is being created. */
+/** `fn` is told of each stream that is created from now on, on the thread that created it; NULL:
+ * nobody is. Set while no stream is being created. */
 void log_on_create(struct log *log, void (*fn)(void *arg, struct stream *s), void *arg);
 /** Whether a name is legal: 1..249 of [A-Za-z0-9._-], not "." or "..". */
 bool log_stream_name_valid(const char *name, size_t len);

@@ -47,7 +47,7 @@ struct config {
     int64_t storage_sync;
     int64_t storage_segment_bytes;
     int64_t storage_compression; /* enum config_compression */
-    char *store_url; /* "": <data>/store */
+    char *store_url;             /* "": <data>/store */
     int64_t cdc_delta_seconds;
     int64_t cdc_delta_bytes;
     char *snapshot_daily; /* server/schedule.h reads it */

@@ -138,8 +138,7 @@ static err_t create(const struct job *j, enum snapshot_type type, struct snapsho
     list.items = xrealloc(list.items, (list.count + 1) * sizeof(*list.items));
     list.items[list.count++] = (struct snapshot){xstrdup(s.name), type, store_file_copy(&s.file)};
     TRY(snapshot_list_write(j, &list));
-    *ret = s;
-    s = (struct snapshot){0};
+    *ret = (struct snapshot){xstrdup(s.name), type, store_file_copy(&s.file)};
     return OK;
 }
 

@@ -1,5 +1,5 @@
-/* Deltas and files of documents: what was written is read, in order; a look-up of one document reads the
- * same; and a file whose bytes or manifest entry were changed is refused by name. */
+/* Deltas and files of documents: what was written is read, in order; a look-up of one document
+ * reads the same; and a file whose bytes or manifest entry were changed is refused by name. */
 #include "tests/test.h"
 
 #include <stdio.h>
@@ -41,17 +41,41 @@ static int tear_down(void **state)
 
 /* In the order of LSNs; by (pk, lsn): "", "a" 12, "a" 14, "ab", "b", "é". */
 static const struct change samples[] = {
-    {.op = CHANGE_INSERT, .lsn = 10, .ts_us = NOW, .doc_id = {"b", 1}, .doc = {"{}", 2},
+    {.op = CHANGE_INSERT,
+     .lsn = 10,
+     .ts_us = NOW,
+     .doc_id = {"b", 1},
+     .doc = {"{}", 2},
      .expect = -1},
-    {.op = CHANGE_UPDATE, .lsn = 11, .ts_us = NOW - 5, .doc_id = {"\xc3\xa9", 2},
-     .doc = {"{\"a\": [1,\t2]}", 13}, .prev = {"null", 4}, .bookmark = {"", 0}, .source = {"web", 3},
+    {.op = CHANGE_UPDATE,
+     .lsn = 11,
+     .ts_us = NOW - 5,
+     .doc_id = {"\xc3\xa9", 2},
+     .doc = {"{\"a\": [1,\t2]}", 13},
+     .prev = {"null", 4},
+     .bookmark = {"", 0},
+     .source = {"web", 3},
      .expect = -1},
-    {.op = CHANGE_INSERT, .lsn = 12, .ts_us = NOW + 7, .doc_id = {"a", 1}, .doc = {"{\"x\":1}", 7},
-     .bookmark = {"before", 6}, .expect = -1, .skipped = true},
-    {.op = CHANGE_DELETE, .lsn = 13, .ts_us = NOW, .doc_id = {"ab", 2},
-     .restore = {"{\"of\":3}", 8}, .expect = -1},
+    {.op = CHANGE_INSERT,
+     .lsn = 12,
+     .ts_us = NOW + 7,
+     .doc_id = {"a", 1},
+     .doc = {"{\"x\":1}", 7},
+     .bookmark = {"before", 6},
+     .expect = -1,
+     .skipped = true},
+    {.op = CHANGE_DELETE,
+     .lsn = 13,
+     .ts_us = NOW,
+     .doc_id = {"ab", 2},
+     .restore = {"{\"of\":3}", 8},
+     .expect = -1},
     {.op = CHANGE_DELETE, .lsn = 14, .ts_us = NOW, .doc_id = {"a", 1}, .expect = -1},
-    {.op = CHANGE_INSERT, .lsn = 15, .ts_us = NOW, .doc_id = {"", 0}, .doc = {"{}", 2},
+    {.op = CHANGE_INSERT,
+     .lsn = 15,
+     .ts_us = NOW,
+     .doc_id = {"", 0},
+     .doc = {"{}", 2},
      .expect = -1},
 };
 static const int64_t sorted_lsns[] = {15, 12, 14, 13, 10, 11};
@@ -83,7 +107,8 @@ static void assert_same_change(const struct change *a, const struct change *b)
     assert_same_slice(a->restore, b->restore);
 }
 
-/** Reads on to the end; how many rows came and what the end was. Rows are compared with the samples. */
+/** Reads on to the end; how many rows came and what the end was. Rows are compared with the
+ * samples. */
 static err_t read_delta(struct fixture *f, const struct store_file *file, const struct slice *pk,
                         size_t *ret_rows)
 {

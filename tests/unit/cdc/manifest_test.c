@@ -131,7 +131,7 @@ static void assert_corrupt(struct fixture *f, const char *what)
     assert_int_equal(collection_manifest_read(f->store, NS, slice_of(COLLECTION), &got),
                      ERR_CORRUPT);
     if (strstr(err_text(ERR_CORRUPT), PATH) == NULL || strstr(err_text(ERR_CORRUPT), what) == NULL)
-        fail_msg("\"%s\" does not name " PATH " and \"%s\"", err_text(ERR_CORRUPT), what);
+        fail_msg("\"%s\" does not name %s and \"%s\"", err_text(ERR_CORRUPT), PATH, what);
 }
 
 static void any_changed_byte_and_any_cut_is_seen(void **state)

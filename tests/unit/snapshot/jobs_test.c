@@ -1,6 +1,6 @@
-/* Snapshots, compaction and cleanup on the simulated disk: what they leave, and what a crash or a failing
- * call at every place leaves: old files or new files, all of them whole, and the collection's state can
- * be put together from them at any time. */
+/* Snapshots, compaction and cleanup on the simulated disk: what they leave, and what a crash or a
+ * failing call at every place leaves: old files or new files, all of them whole, and the
+ * collection's state can be put together from them at any time. */
 #include "tests/test.h"
 
 #include <stdio.h>
@@ -43,10 +43,8 @@ static void open_world(struct world *w)
     CLEANUP(xfree_ptr) char *path = cdc_state_path(DATA, NS);
     assert_ok(store_open(w->io, STORE, true, &w->store));
     assert_ok(state_open(w->io, path, &w->state));
-    struct source_options o = {.io = w->io,
-                               .clock = &w->clock.base,
-                               .data_dir = DATA,
-                               .store = w->store};
+    struct source_options o = {
+        .io = w->io, .clock = &w->clock.base, .data_dir = DATA, .store = w->store};
     assert_ok(source_open(&o, &w->live));
     o.data_dir = NULL;
     assert_ok(source_open(&o, &w->files));
@@ -102,8 +100,8 @@ static void add_to_manifest(struct world *w, struct store_file *f)
     assert_ok(collection_manifest_write(w->store, &m));
     collection_manifest_free(&m);
     char *names[] = {(char[]){"orders"}};
-    const struct namespace_manifest ns = {(char[]){NS}, f->lsn_to, w->clock.now_wall_us, names, 1,
-                                          w->clock.now_wall_us};
+    const struct namespace_manifest ns = {(char[]){NS}, f->lsn_to, w->clock.now_wall_us,
+                                          names,        1,         w->clock.now_wall_us};
     assert_ok(namespace_manifest_write(w->store, &ns));
 }
 
@@ -290,10 +288,10 @@ static void damage(struct world *w, const char *path)
 
 static void verification_names_the_damaged_file(void **state UNUSED)
 {
-    static const char *const paths[] = {
-        "shop/orders/manifest.json", "shop/orders/data.parquet",
-        "shop/orders/deltas/000001_2026-02-02T14-30.parquet", "shop/orders/snapshots/manifest.json",
-        "shop/orders/snapshots/2026-02-02.parquet"};
+    static const char *const paths[] = {"shop/orders/manifest.json", "shop/orders/data.parquet",
+                                        "shop/orders/deltas/000001_2026-02-02T14-30.parquet",
+                                        "shop/orders/snapshots/manifest.json",
+                                        "shop/orders/snapshots/2026-02-02.parquet"};
     for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
         struct world w;
         struct snapshot s;
@@ -400,8 +398,7 @@ static void cleanup_says_first_and_then_does(void **state UNUSED)
     new_world(&w, 1);
     twenty_days(&w);
     CLEANUP(xfree_ptr) char *before = listing(&w, "shop/orders/deltas");
-    assert_ok(
-        snapshot_cleanup(w.files, NS, COLLECTION, &keep_ten_days, true, count_removed, &dry));
+    assert_ok(snapshot_cleanup(w.files, NS, COLLECTION, &keep_ten_days, true, count_removed, &dry));
     CLEANUP(xfree_ptr) char *after_dry = listing(&w, "shop/orders/deltas");
     assert_string_equal(before, after_dry);
     assert_restorable(&w, 1, 20 * CHANGES);
@@ -430,8 +427,8 @@ static void a_damaged_base_keeps_the_deltas(void **state UNUSED)
     twenty_days(&w);
     damage(&w, DIR_PATH "/snapshots/2026-02-12.parquet");
     CLEANUP(xfree_ptr) char *before = listing(&w, "shop/orders/deltas");
-    assert_int_equal(
-        snapshot_cleanup(w.files, NS, COLLECTION, &keep_ten_days, false, NULL, NULL), ERR_CORRUPT);
+    assert_int_equal(snapshot_cleanup(w.files, NS, COLLECTION, &keep_ten_days, false, NULL, NULL),
+                     ERR_CORRUPT);
     assert_non_null(strstr(err_text(ERR_CORRUPT), "2026-02-12"));
     CLEANUP(xfree_ptr) char *after = listing(&w, "shop/orders/deltas");
     assert_string_equal(before, after);
@@ -453,8 +450,8 @@ static err_t all_jobs(struct world *w)
     return err;
 }
 
-/** Days enough for something to leave, two deltas on the last so that something merges, and compacted data
- * that is to be replaced. */
+/** Days enough for something to leave, two deltas on the last so that something merges, and
+ * compacted data that is to be replaced. */
 static void busy_world(struct world *w, uint64_t seed)
 {
     new_world(w, seed);
