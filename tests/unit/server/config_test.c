@@ -126,7 +126,7 @@ static void bad_flags_and_variables_name_themselves(void **state)
     assert_says("RATE_LIMIT_REQUESTS_PER_MINUTE: ");
     assert_int_equal(load(*state, bad_keys, NULL, NULL, &c), ERR_INVALID_CONFIG);
     assert_says("NAMESPACE_API_KEYS: ");
-    assert_int_equal(load(*state, NULL, "snapshot.daily", "x", &c), ERR_INVALID_CONFIG);
+    assert_int_equal(load(*state, NULL, "lake.url", "x", &c), ERR_INVALID_CONFIG);
     assert_says("--set: unknown setting");
 }
 
