@@ -383,5 +383,6 @@ err_t state_remove(struct io *io, const char *path)
     const char *slash = strrchr(path, '/');
     CLEANUP(xfree_ptr)
     char *dir = slash == NULL ? xstrdup(".") : xstrndup(path, MAX(1, (size_t)(slash - path)));
-    return io_sync_dir(io, dir);
+    err_t err = io_sync_dir(io, dir);
+    return err == ERR_NOT_FOUND ? OK : err; /* no folder, no state */
 }

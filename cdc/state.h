@@ -38,6 +38,7 @@ err_t state_open(struct io *io, const char *path, struct state **ret_state) MUST
 err_t state_reader_open(struct io *io, const char *path, struct state **ret_state) MUST_USE;
 err_t state_reader_refresh(struct state *s) MUST_USE;
 void state_close(struct state *s); /* NULL-safe */
+/** Durably. OK also where there is none. */
 err_t state_remove(struct io *io, const char *path) MUST_USE;
 
 /** The next LSN to apply: everything below is in the state. */

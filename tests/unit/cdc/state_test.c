@@ -415,6 +415,13 @@ static void a_damaged_or_newer_file_is_refused(void **state)
     assert_int_equal(state_reader_open(io_posix(), p->path, &s), ERR_CORRUPT);
 }
 
+static void what_is_not_there_can_be_removed(void **state)
+{
+    struct place *p = *state;
+    CLEANUP(xfree_ptr) char *elsewhere = xasprintf("%s/none/x.db", p->dir);
+    assert_ok(state_remove(io_posix(), elsewhere));
+}
+
 static void a_state_can_be_loaded_from_documents(void **state)
 {
     struct place *p = *state;
@@ -456,6 +463,7 @@ int main(void)
         TEST(another_process_sees_consistent_views),
         TEST(the_sqlite_program_can_read_beside_us),
         TEST(a_damaged_or_newer_file_is_refused),
+        TEST(what_is_not_there_can_be_removed),
         TEST(a_state_can_be_loaded_from_documents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
