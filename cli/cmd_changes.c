@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/timefmt.h"
-#include "cli/change_output.h"
 #include "cli/commands.h"
 #include "cli/recovery.h"
+#include "snapshot/lines.h"
 
 #define MINUTE_US INT64_C(60000000)
 
@@ -94,9 +94,9 @@ static bool on_change(void *arg, const struct change *c)
     }
     buf_clear(&k->line);
     if (k->json)
-        change_output_json(&k->line, c);
+        line_change(&k->line, c);
     else
-        change_output_text(&k->line, c);
+        recovery_change_text(&k->line, c);
     return fwrite(k->line.data, 1, k->line.len, stdout) == k->line.len;
 }
 

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/recovery.h"
+#include "snapshot/lines.h"
 
 static const struct cli_option options[] = {
     {"count", 'c', NULL, "Only count"},
@@ -40,7 +41,7 @@ static err_t on_difference(void *arg, const struct state_doc *from, const struct
         return OK;
     buf_clear(&d->line);
     if (d->json) {
-        buf_printf(&d->line, "{\"change\":\"%s\",\"id\":", recovery_op_name(op));
+        buf_printf(&d->line, "{\"change\":\"%s\",\"id\":", change_op_name(op));
         buf_append_json(&d->line, id.data, id.len);
         add_doc(&d->line, "from", from);
         add_doc(&d->line, "to", to);

@@ -7,9 +7,9 @@
 
 #include "base/json.h"
 #include "base/timefmt.h"
-#include "cli/change_output.h"
 #include "cli/commands.h"
 #include "cli/recovery.h"
+#include "snapshot/lines.h"
 
 static const struct cli_option options[] = {
     RECOVERY_SOURCE_OPTIONS,
@@ -27,9 +27,9 @@ static bool print_version(void *arg, const struct change *c)
     struct history *h = arg;
     buf_clear(&h->line);
     if (h->json)
-        change_output_json(&h->line, c);
+        line_change(&h->line, c);
     else
-        change_output_text(&h->line, c);
+        recovery_change_text(&h->line, c);
     h->count++;
     return fwrite(h->line.data, 1, h->line.len, stdout) == h->line.len;
 }

@@ -14,6 +14,7 @@
 #include "cli/recovery.h"
 #include "cli/recovery_ask.h"
 #include "cli/remote.h"
+#include "snapshot/lines.h"
 
 static const struct cli_option options[] = {
     {"at", 0, "TIME", "As of this time, with a zone: changes with ts <= TIME"},
@@ -185,10 +186,8 @@ static void print_dry_run(const struct cli_args *args, const struct recovery_ask
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT;
     if (options_has(args, "json")) {
-        recovery_plan_json(&out, plan);
-        buf_printf(&out,
-                   ",\"inserts\":%" PRIu64 ",\"updates\":%" PRIu64 ",\"deletes\":%" PRIu64 "}\n",
-                   n->inserts, n->updates, n->deletes);
+        json_dry_run(&out, plan, n);
+        buf_append_char(&out, '\n');
     } else {
         if (!ask->has_undo)
             recovery_plan_text(&out, plan);

@@ -13,7 +13,7 @@
 #include "cli/commands.h"
 #include "cli/recovery.h"
 #include "cli/remote.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/lines.h"
 
 static const struct cli_option options[] = {
     {"daily-keep", 0, "N", "cleanup: daily snapshots to keep (30)"},
@@ -29,28 +29,18 @@ static const struct cli_option options[] = {
 
 /* Printing ------------------------------------------------------------------------------------ */
 
-static const char *const type_names[] = {
-    [SNAPSHOT_MANUAL] = "manual", [SNAPSHOT_DAILY] = "daily", [SNAPSHOT_MONTHLY] = "monthly"};
-
 static void print_snapshot(const struct cli_args *args, const struct snapshot *s)
 {
+    CLEANUP(buf_release) struct buf out = BUF_INIT;
     char made[TIMEFMT_MAX];
     timefmt_rfc3339(s->file.made_us, made);
-    if (!options_has(args, "json")) {
-        printf("%-32s %-8s %14" PRId64 "  %-27s %12" PRIu64 " %14" PRIu64 "\n", s->name,
-               type_names[s->type], s->file.lsn_to - 1, made, s->file.rows, s->file.size);
-        return;
-    }
-    CLEANUP(buf_release) struct buf out = BUF_INIT;
-    buf_append_str(&out, "{\"name\":");
-    buf_append_json(&out, s->name, strlen(s->name));
-    buf_printf(&out,
-               ",\"type\":\"%s\",\"lsn\":%" PRId64 ",\"ts\":\"%s\",\"rowCount\":%" PRIu64
-               ",\"size\":%" PRIu64 ",\"hash\":\"%s\",\"path\":",
-               type_names[s->type], s->file.lsn_to - 1, made, s->file.rows, s->file.size,
-               s->file.hash);
-    buf_append_json(&out, s->file.path, strlen(s->file.path));
-    printf("%.*s}\n", (int)out.len, out.data);
+    if (options_has(args, "json"))
+        json_snapshot(&out, s);
+    else
+        buf_printf(&out, "%-32s %-8s %14" PRId64 "  %-27s %12" PRIu64 " %14" PRIu64, s->name,
+                   snapshot_type_name(s->type), s->file.lsn_to - 1, made, s->file.rows,
+                   s->file.size);
+    printf("%.*s\n", (int)out.len, out.data);
 }
 
 static void print_head(const struct cli_args *args)

@@ -7,8 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/timefmt.h"
 #include "server/lockfile.h"
+#include "snapshot/lines.h"
 
 #define DEFAULT_DATA "./data"
 
@@ -155,25 +157,6 @@ int recovery_failed(const struct cli_args *args, err_t err)
 
 /* What it looks like -------------------------------------------------------------------------- */
 
-void recovery_plan_json(struct buf *out, const struct rebuild_plan *plan)
-{
-    buf_append_str(out, "{\"snapshot\":");
-    if (plan->snapshot.path == NULL)
-        buf_append_str(out, "null");
-    else
-        buf_append_json(out, plan->snapshot.path, strlen(plan->snapshot.path));
-    buf_append_str(out, ",\"deltas\":[");
-    for (size_t i = 0; i < plan->delta_count; i++) {
-        buf_append_str(out, i > 0 ? "," : "");
-        buf_append_json(out, plan->deltas[i].path, strlen(plan->deltas[i].path));
-    }
-    buf_append_str(out, "],\"logRange\":");
-    if (plan->log_from < plan->log_to)
-        buf_printf(out, "[%" PRId64 ",%" PRId64 "]", plan->log_from, plan->log_to - 1);
-    else
-        buf_append_str(out, "null");
-}
-
 void recovery_plan_text(struct buf *out, const struct rebuild_plan *plan)
 {
     buf_printf(out, "snapshot  %s\n",
@@ -187,7 +170,22 @@ void recovery_plan_text(struct buf *out, const struct rebuild_plan *plan)
                    plan->log_to - 1);
 }
 
-const char *recovery_op_name(enum change_op op)
+void recovery_change_text(struct buf *out, const struct change *c)
 {
-    return op == CHANGE_INSERT ? "insert" : op == CHANGE_UPDATE ? "update" : "delete";
+    char ts[TIMEFMT_MAX];
+    timefmt_rfc3339(c->ts_us, ts);
+    buf_printf(out, "%10" PRId64 "  %-27s  %s%s  ", c->lsn, ts, change_op_name(c->op),
+               c->skipped                ? " (skipped)"
+               : c->restore.data != NULL ? " (restore)"
+                                         : "");
+    buf_append_json(out, c->doc_id.data, c->doc_id.len);
+    if (c->doc.data != NULL) {
+        buf_append_str(out, "  ");
+        json_append_single_line(out, c->doc.data, c->doc.len);
+    }
+    if (c->bookmark.data != NULL) {
+        buf_append_str(out, "  bookmark ");
+        buf_append_json(out, c->bookmark.data, c->bookmark.len);
+    }
+    buf_append_char(out, '\n');
 }

@@ -46,10 +46,9 @@ bool recovery_time(const struct cli_args *args, const char *option, int64_t *val
  * ret->name. False without a message. */
 bool recovery_target(const char *text, struct target *ret);
 
-/** {"snapshot":…,"deltas":[…],"logRange":[first,last]|null: no closing brace. */
-void recovery_plan_json(struct buf *out, const struct rebuild_plan *plan);
-/** The same as lines for people. */
+/** A plan as lines for people. */
 void recovery_plan_text(struct buf *out, const struct rebuild_plan *plan);
-const char *recovery_op_name(enum change_op op);
+/** A change as a line for people: LSN, time, op, id, document. */
+void recovery_change_text(struct buf *out, const struct change *c);
 
 #endif

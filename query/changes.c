@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "query/kinds.h"
-#include "query/lines.h"
+#include "snapshot/lines.h"
 
 #define LIMIT_DEFAULT 1000
 #define LIMIT_MAX 100000

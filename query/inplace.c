@@ -18,6 +18,7 @@
 #include "base/logger.h"
 #include "base/timefmt.h"
 #include "query/restore.h"
+#include "snapshot/lines.h"
 #include "writer/builder.h"
 
 #define BATCH_EVENTS 1000
@@ -48,6 +49,7 @@ struct inplace {
     struct flight flight;
     struct buf middle; /* of an event: collection and restore */
     struct buf head;   /* of the event in the making */
+    char type[32];
     struct lsn_range *ranges;
     size_t range_count, range_cap;
     struct restore_counts counts;
@@ -118,28 +120,15 @@ static err_t write_out(struct inplace *in)
 
 /* Events -------------------------------------------------------------------------------------- */
 
-static const char *type_of(enum change_op op)
-{
-    switch (op) {
-    case CHANGE_INSERT:
-        return "collection.insert";
-    case CHANGE_UPDATE:
-        return "collection.update";
-    case CHANGE_DELETE:
-        return "collection.delete";
-    }
-    return "collection.update";
-}
-
 /** {"type":…,"ts":…,"collection":…,"restore":…,"docId":…,"expect":…[,"doc":…]} */
 static struct event_record make_event(struct inplace *in, const struct compensation *c)
 {
     char ts[TIMEFMT_MAX];
     int64_t now_us = clock_wall_us(in->op->q->options.clock);
-    const char *type = type_of(c->op);
     timefmt_rfc3339(now_us, ts);
+    snprintf(in->type, sizeof(in->type), "collection.%s", change_op_name(c->op));
     buf_clear(&in->head);
-    buf_printf(&in->head, "{\"type\":\"%s\",\"ts\":\"%s\"", type, ts);
+    buf_printf(&in->head, "{\"type\":\"%s\",\"ts\":\"%s\"", in->type, ts);
     buf_append_slice(&in->head, buf_slice(&in->middle));
     buf_append_str(&in->head, ",\"docId\":");
     buf_append_json(&in->head, c->id.data, c->id.len);
@@ -151,7 +140,7 @@ static struct event_record make_event(struct inplace *in, const struct compensat
         .ts_ms = now_us / 1000,
         .key = c->id,
         .value = {buf_slice(&in->head), has_doc ? c->doc : (struct slice){0}, SLICE("}")},
-        .type = slice_of(type)};
+        .type = slice_of(in->type)};
 }
 
 static err_t on_compensation(void *arg, const struct compensation *c)
@@ -277,12 +266,7 @@ static err_t report(struct inplace *in)
 static err_t append_all(struct inplace *in, struct source *source, const struct restore_ask *ask,
                         const struct rebuild_plan *plan)
 {
-    const struct query_op *op = in->op;
-    if (ask->filter.max_changes >
-        0) /* counted first: the bound must hold before anything is written */
-        TRY(restore_diff(source, op->namespace_name, op->collection, plan, &ask->filter, NULL, NULL,
-                         &in->counts));
-    TRY(restore_diff(source, op->namespace_name, op->collection, plan, &ask->filter,
+    TRY(restore_diff(source, in->op->namespace_name, in->op->collection, plan, &ask->filter,
                      on_compensation, in, &in->counts));
     return write_out(in);
 }

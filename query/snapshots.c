@@ -2,34 +2,12 @@
  * Snapshots over HTTP, the list of collections, and flush.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "query/kinds.h"
-#include "query/lines.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/lines.h"
 
 #define FLUSH_TRIES 6
 #define FLUSH_TRY_MS 10000
-
-static void add_string(struct buf *out, const char *name, const char *text)
-{
-    buf_printf(out, ",\"%s\":", name);
-    buf_append_json(out, text, strlen(text));
-}
-
-/** `lsn` is the last that is in it. */
-static void add_snapshot(struct buf *out, const struct snapshot *s)
-{
-    buf_append_str(out, "{\"name\":");
-    buf_append_json(out, s->name, strlen(s->name));
-    add_string(out, "type", snapshot_type_name(s->type));
-    buf_printf(out, ",\"lsn\":%lld", (long long)s->file.lsn_to - 1);
-    json_time(out, "ts", s->file.made_us);
-    buf_printf(out, ",\"rowCount\":%llu", (unsigned long long)s->file.rows);
-    add_string(out, "path", s->file.path);
-    add_string(out, "hash", s->file.hash);
-    buf_append_char(out, '}');
-}
 
 static err_t list_snapshots(struct query_op *op)
 {
@@ -47,7 +25,7 @@ static err_t list_snapshots(struct query_op *op)
     for (size_t i = 0; i < list.count; i++) {
         if (i > 0)
             buf_append_char(&op->out, ',');
-        add_snapshot(&op->out, &list.items[i]);
+        json_snapshot(&op->out, &list.items[i]);
     }
     buf_append_str(&op->out, "]}");
     snapshot_list_free(&list);
@@ -70,7 +48,7 @@ static err_t create_snapshot(struct query_op *op)
     source_close(source);
     if (err != OK)
         return err;
-    add_snapshot(&op->out, &snapshot);
+    json_snapshot(&op->out, &snapshot);
     snapshot_free(&snapshot);
     op->status = 201;
     return OK;

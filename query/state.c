@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "query/kinds.h"
-#include "query/lines.h"
+#include "snapshot/lines.h"
 
 #define READINGS_MAX 32 /* at once; each has files open and some megabytes of caches */
 /* A reading keeps the state's write-ahead log from being cut: a client that takes longer is let go.

@@ -27,7 +27,4 @@ err_t sink_ndjson_open_fd(int fd, struct sink *ret) MUST_USE;
 err_t sink_parquet_open(struct io *io, const char *path, struct sink *ret) MUST_USE;
 err_t sink_sqlite_open(struct io *io, const char *path, struct sink *ret) MUST_USE;
 
-/** Appends {"id":…,"doc":…,"lsn":…,"ts":…} and a line end. */
-void sink_ndjson_line(struct buf *out, const struct state_doc *doc);
-
 #endif

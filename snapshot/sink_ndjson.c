@@ -1,14 +1,11 @@
 /*
- * snapshot/sink_ndjson.c: one line per document: {"id":…,"doc":…,"lsn":…,"ts":…}. The document's
- * bytes are those that were sent, but for line ends between tokens, which become spaces.
+ * snapshot/sink_ndjson.c: one line per document, as snapshot/lines.h has it.
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "base/json.h"
-#include "base/timefmt.h"
+#include "snapshot/lines.h"
 #include "snapshot/sink.h"
 
 #define WRITE_BYTES KIB(256)
@@ -19,42 +16,6 @@ struct ndjson {
     uint64_t position;
     struct buf out;
 };
-
-static void append_number(struct buf *out, int64_t value)
-{
-    char digits[24];
-    size_t at = sizeof(digits);
-    uint64_t rest = value < 0 ? (uint64_t)0 - (uint64_t)value : (uint64_t)value;
-    do
-        digits[--at] = (char)('0' + rest % 10);
-    while ((rest /= 10) > 0);
-    if (value < 0)
-        digits[--at] = '-';
-    buf_append(out, digits + at, sizeof(digits) - at);
-}
-
-static void append_document(struct buf *out, struct slice doc)
-{
-    if (memchr(doc.data, '\n', doc.len) == NULL && memchr(doc.data, '\r', doc.len) == NULL)
-        buf_append_slice(out, doc);
-    else
-        json_append_single_line(out, doc.data, doc.len);
-}
-
-void sink_ndjson_line(struct buf *out, const struct state_doc *doc)
-{
-    char ts[TIMEFMT_MAX];
-    timefmt_rfc3339(doc->ts_us, ts);
-    buf_append(out, "{\"id\":", 6);
-    buf_append_json(out, doc->id.data, doc->id.len);
-    buf_append(out, ",\"doc\":", 7);
-    append_document(out, doc->doc);
-    buf_append(out, ",\"lsn\":", 7);
-    append_number(out, doc->lsn);
-    buf_append(out, ",\"ts\":\"", 7);
-    buf_append(out, ts, strlen(ts));
-    buf_append(out, "\"}\n", 3);
-}
 
 static err_t write_fd(int fd, const char *data, size_t len)
 {
@@ -84,7 +45,7 @@ static err_t flush(struct ndjson *n)
 static err_t ndjson_add(void *arg, const struct state_doc *doc)
 {
     struct ndjson *n = arg;
-    sink_ndjson_line(&n->out, doc);
+    line_document(&n->out, doc);
     return n->out.len >= WRITE_BYTES ? flush(n) : OK;
 }
 
