@@ -2,13 +2,14 @@
  * writer/writer.c: queues, commit threads, completion.
  *
  * A shard with waiting batches is `scheduled`: in the ready list, or held by the thread that took
- * it from there, until its group is complete: that is how W2 holds. A second later an idle commit
- * thread syncs the recovery points of the shards that were appended to, then sleeps without a
- * timer.
+ * it (from there, or free within writer_submit), until its group is complete: that is how W2 holds.
+ * A second later an idle commit thread syncs the recovery points of the shards that were appended
+ * to, then sleeps without a timer.
  *
  * A submitter that may wait and finds the shard free commits its batch itself while the device is
  * quick (options.commit_here_ns): handing over to a commit thread and back takes two wake-ups, on a
- * busy or halted core as long as the sync, and splits what could be one group.
+ * busy or halted core as long as the sync, and splits what could be one group. Now and then such an
+ * append does more than its sync: a recovery point each second, a new segment.
  */
 #include "writer/writer.h"
 
@@ -322,8 +323,9 @@ static void release_queue(struct writer *w, struct queue *q, bool appended, bool
     if (!appended && !more)
         return;
     lock_acquire(&w->lock);
-    bool first_dirty = appended && w->dirty_head == NULL;
-    if (appended && !q->dirty) {
+    bool newly_dirty = appended && !q->dirty;
+    bool first_dirty = newly_dirty && w->dirty_head == NULL;
+    if (newly_dirty) {
         q->dirty = true;
         q->next_dirty = w->dirty_head;
         w->dirty_head = q;
@@ -344,26 +346,18 @@ static void commit_once(struct writer *w, struct queue *q, bool wake)
     release_queue(w, q, count > 0, wake);
 }
 
-/** Syncs the recovery points of shards that have been idle since their last append. */
-static void sync_dirty(struct writer *w)
+/** Syncs the recovery point of a shard that was dirty, unless it is being appended to: then it is
+ * noted anew. */
+static void sync_point(struct writer *w, struct queue *q)
 {
-    lock_acquire(&w->lock);
-    struct queue *q = w->dirty_head;
-    w->dirty_head = NULL;
-    for (struct queue *d = q; d != NULL; d = d->next_dirty)
-        d->dirty = false;
-    lock_release(&w->lock);
-    for (struct queue *next; q != NULL; q = next) {
-        next = q->next_dirty;
-        lock_acquire(&q->lock);
-        bool mine = !q->scheduled;
-        q->scheduled = true;
-        lock_release(&q->lock);
-        if (!mine)
-            continue; /* being appended to: that thread syncs it in its time, and notes it anew */
-        shard_sync_recovery_point(q->shard);
-        release_queue(w, q, false, false);
-    }
+    lock_acquire(&q->lock);
+    bool mine = !q->scheduled;
+    q->scheduled = true;
+    lock_release(&q->lock);
+    if (!mine)
+        return;
+    shard_sync_recovery_point(q->shard);
+    release_queue(w, q, false, false);
 }
 
 static struct queue *take_ready(struct writer *w)
@@ -377,9 +371,24 @@ static struct queue *take_ready(struct writer *w)
     return q;
 }
 
+/** Sleeps until there is something to do; returns the shards to sync when nothing came for a while.
+ * They stay `dirty`, so that nobody else links them, until they are taken off the list. */
+static struct queue *sleep_locked(struct writer *w) LOCK_REQUIRES(&w->lock)
+{
+    bool woken = true;
+    w->idle++;
+    if (w->dirty_head == NULL)
+        lock_cond_wait(&w->wake, &w->lock);
+    else
+        woken = lock_cond_wait_ms(&w->wake, &w->lock, IDLE_SYNC_MS);
+    w->idle--;
+    return woken ? NULL : TAKE(w->dirty_head);
+}
+
 static void *commit_main(void *arg)
 {
     struct writer *w = arg;
+    struct queue *points = NULL; /* whose recovery points are to be synced, when no batch waits */
     pthread_setname_np(pthread_self(), "commit");
     lock_acquire(&w->lock);
     for (;;) {
@@ -388,21 +397,17 @@ static void *commit_main(void *arg)
             lock_release(&w->lock);
             commit_once(w, q, false);
             lock_acquire(&w->lock);
-            continue;
-        }
-        if (w->stopping)
-            break;
-        w->idle++;
-        bool woken = true;
-        if (w->dirty_head == NULL)
-            lock_cond_wait(&w->wake, &w->lock);
-        else
-            woken = lock_cond_wait_ms(&w->wake, &w->lock, IDLE_SYNC_MS);
-        w->idle--;
-        if (!woken && w->ready_head == NULL && w->dirty_head != NULL) {
+        } else if (w->stopping) {
+            break; /* log_close writes the points */
+        } else if (points != NULL) {
+            q = points;
+            points = q->next_dirty;
+            q->dirty = false;
             lock_release(&w->lock);
-            sync_dirty(w);
+            sync_point(w, q);
             lock_acquire(&w->lock);
+        } else {
+            points = sleep_locked(w);
         }
     }
     lock_release(&w->lock);
