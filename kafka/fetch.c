@@ -8,9 +8,9 @@
  *
  * F1  The batches themselves are never read here: a reply holds slices of segments.
  * F2  The first partition with data gives at least one whole batch, whatever the limits; those
- * after it stay within the limits. F3  Waiters fire on commit threads: they only mark and post.
- * Before the request is answered or forgotten all waiters are withdrawn; a message that is already
- * posted is waited for.
+ * after it stay within the limits. F3  Waiters fire on the appending thread: they only mark and
+ * post. Before the request is answered or forgotten all waiters are withdrawn; a message that is
+ * already posted is waited for.
  *
  * Fetch sessions (KIP-227) are not kept: every reply says session 0, which clients take as "none".
  */
@@ -212,7 +212,7 @@ static void fetch_finish(struct fetch_state *st)
 
 /* Parking -------------------------------------------------------------------------------- */
 
-/** Commit thread. */
+/** The appending thread. */
 static void on_append(struct shard_waiter *waiter)
 {
     struct fetch_state *st = CONTAINER_OF(waiter, struct fetch_row, waiter)->st;

@@ -87,7 +87,7 @@ static void on_finished(struct reactor_msg *msg)
     produce_answer(CONTAINER_OF(msg, struct produce_state, msg));
 }
 
-/** Commit thread. */
+/** On the thread that committed it, possibly before row_submit is through. */
 static void on_batch_done(struct write_batch *batch)
 {
     struct produce_state *st = CONTAINER_OF(batch, struct produce_row, batch)->st;

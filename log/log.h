@@ -7,8 +7,9 @@
  *
  * What readers see is durable: a shard's high watermark moves only after the sync.
  *
- * Threads: log_open and log_close: main. Appends to one shard: one thread at a time (the writer's
- * commit threads see to that). Everything marked "any thread" is safe beside appends.
+ * Threads: log_open and log_close: main. Appends to one shard: one thread at a time (the writer
+ * sees to that: a commit thread, or a reactor). Everything marked "any thread" is safe beside
+ * appends.
  */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
@@ -165,8 +166,9 @@ err_t shard_offset_for_time(struct shard *sh, int64_t ts_ms, int64_t *ret_offset
 /** The record with the greatest timestamp (KIP-734); -1 and -1 for an empty shard. As above. */
 err_t shard_max_timestamp(struct shard *sh, int64_t *ret_offset, int64_t *ret_timestamp) MUST_USE;
 
-/** Waits for appends without blocking: `fn` is called once, on the appending thread, when the high
- *  watermark passes the one seen. Embedded in the waiter's object. */
+/** Waits for appends without blocking: `fn` is called once, on the appending thread, under the lock
+ * of the waiters, when the high watermark passes the one seen, possibly before shard_wait has
+ * returned. It must not block or call the log. Embedded in the waiter's object. */
 struct shard_waiter {
     struct shard_waiter *next;
     struct shard_waiter **link; /* NULL when not waiting */

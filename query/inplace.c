@@ -34,7 +34,7 @@ struct lsn_range {
     int64_t from, to; /* [from, to) */
 };
 
-/** The batch that is on its way; `on_done` comes from a commit thread. */
+/** The batch that is on its way; `on_done` comes from whichever thread commits it. */
 struct flight {
     struct write_batch batch;
     struct lock lock;

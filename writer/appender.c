@@ -86,7 +86,7 @@ static void flight_landed(struct reactor_msg *msg)
     free(f);
 }
 
-/** On a commit thread. */
+/** On the thread that committed it; see write_batch.on_done. */
 static void flight_done(struct write_batch *b)
 {
     struct flight *f = CONTAINER_OF(b, struct flight, batch);

@@ -1,10 +1,10 @@
 /*
  * writer/writer.h: from finished record batches to durable offsets.
  *
- * Batches are queued per shard; commit threads take a shard with waiting batches, append what is
- * queued as one group (log/log.h: one pwritev, one fdatasync) and complete the batches together.
- * While a group is in flight the next one gathers, so a lone batch waits for nothing and many share
- * a sync.
+ * Batches are queued per shard; whoever holds the shard (a commit thread, or a submitter that may
+ * wait) appends what is queued as one group (log/log.h: one pwritev, one fdatasync) and completes
+ * the batches together. While a group is in flight the next one gathers, so a lone batch waits for
+ * nothing and many share a sync.
  *
  * W1  A batch completes with OK only after its group's sync.
  * W2  One group per shard is in flight; groups of different shards sync side by side.
@@ -67,13 +67,15 @@ struct write_batch {
     char err_text[160];
     int64_t base_offset;
     int64_t append_time_ms; /* -1 where not stamped */
-    /** Called once, on a commit thread or within a writer_submit (of any batch of this shard),
-     * after the sync or the failure. Must not block or submit. */
+    /** Called once, after the sync or the failure, with no lock held: on a commit thread, or on a
+     * submitter's thread within its writer_submit (its own batch's or another's), possibly before
+     * the writer_submit of this one has returned. Must not block or submit. */
     void (*on_done)(struct write_batch *b);
 };
 
 /** Queues the batch. ERR_BUFFER_FULL (under pressure), ERR_READ_ONLY, ERR_NO_SPACE: not queued,
- * data stays with the caller and on_done is not called. Any thread. */
+ * data stays with the caller and on_done is not called. Any thread; with may_wait it does I/O and
+ * calls others' callbacks, so no lock may be held. */
 err_t writer_submit(struct writer *w, struct write_batch *b) MUST_USE;
 /** Whether writer_submit would refuse now, for an early answer before a body is read. Any thread.
  */
@@ -99,8 +101,9 @@ enum key_outcome {
 
 struct key_waiter {
     struct key_waiter *next;
-    /** Called once, any thread: figures of the first request, or NULL when it failed (then this one
-     * may be tried anew). Must not block. */
+    /** Called once, any thread, under the lock of the keys, possibly before key_begin has returned:
+     * figures of the first request, or NULL when it failed (then this one may be tried anew). Must
+     * not block or call the writer. */
     void (*fn)(struct key_waiter *w, const struct key_figures *figures);
 };
 
