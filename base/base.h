@@ -68,6 +68,15 @@ struct slice {
 };
 #define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
 
+/** The value of a hex digit of either case; -1 for any other character. */
+static inline int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    int lower = c | 0x20;
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
 struct slice slice_of(const char *text);
 bool slice_equal(struct slice a, struct slice b);
 bool slice_equal_nocase(struct slice a, struct slice b);

@@ -1,5 +1,6 @@
 #include "base/hash.h"
 
+#include <stdio.h>
 #include <xxhash.h>
 
 uint64_t hash64(const void *data, size_t len)
@@ -17,6 +18,12 @@ struct hash128 hash128_seeded(const void *data, size_t len, uint64_t seed)
 {
     XXH128_hash_t h = XXH3_128bits_withSeed(data, len, seed);
     return (struct hash128){h.low64, h.high64};
+}
+
+void hash128_format(struct hash128 h, char out[HASH128_TEXT])
+{
+    (void)snprintf(out, HASH128_TEXT, "%016llx%016llx", (unsigned long long)h.high,
+                   (unsigned long long)h.low);
 }
 
 /* XXH3_state_t is over-aligned; the library's own pair allocates it rightly. */

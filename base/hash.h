@@ -17,6 +17,10 @@ struct hash128 hash128(const void *data, size_t len);
 /** With a seed that nobody else knows, for tables that strangers could aim at. */
 struct hash128 hash128_seeded(const void *data, size_t len, uint64_t seed);
 
+/** 32 lower-case hex digits, high half first, and a NUL. */
+#define HASH128_TEXT 33
+void hash128_format(struct hash128 h, char out[HASH128_TEXT]);
+
 /** hash64 of bytes that arrive in pieces: the same value, however they are cut. */
 struct hash_stream;
 struct hash_stream *hash_stream_new(void);

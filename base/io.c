@@ -134,6 +134,12 @@ static char *parent_of(const char *path)
     return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
 }
 
+err_t io_sync_parent(struct io *io, const char *path)
+{
+    CLEANUP(xfree_ptr) char *dir = parent_of(path);
+    return io_sync_dir(io, dir);
+}
+
 static err_t write_synced(struct io *io, const char *path, const void *data, size_t len)
 {
     CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
@@ -146,10 +152,9 @@ static err_t write_synced(struct io *io, const char *path, const void *data, siz
 err_t io_replace(struct io *io, const char *path, const void *data, size_t len)
 {
     CLEANUP(xfree_ptr) char *temp = xasprintf("%s.tmp", path);
-    CLEANUP(xfree_ptr) char *dir = parent_of(path);
     TRY(write_synced(io, temp, data, len));
     TRY(io_rename(io, temp, path));
-    return io_sync_dir(io, dir);
+    return io_sync_parent(io, path);
 }
 
 err_t io_read_file(struct io *io, const char *path, size_t max, char **ret_data, size_t *ret_len)

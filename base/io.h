@@ -110,6 +110,8 @@ err_t io_unlink(struct io *io, const char *path) MUST_USE;
 err_t io_mkdir(struct io *io, const char *path) MUST_USE;
 err_t io_rmdir(struct io *io, const char *path) MUST_USE;
 err_t io_sync_dir(struct io *io, const char *path) MUST_USE;
+/** Syncs the directory that `path` lies in. */
+err_t io_sync_parent(struct io *io, const char *path) MUST_USE;
 err_t io_list(struct io *io, const char *path, io_list_fn fn, void *arg) MUST_USE;
 /** ERR_NOT_FOUND when absent. */
 err_t io_stat(struct io *io, const char *path, struct io_stat *ret_stat) MUST_USE;

@@ -12,14 +12,6 @@ const uint8_t json_escape_chars[256] = {
     ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t',
 };
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The backslash is at `at`. */
 static size_t escape_step(const uint8_t *data, size_t len, size_t at, enum json_stop *ret_stop)
 {
@@ -38,7 +30,7 @@ static size_t escape_step(const uint8_t *data, size_t len, size_t at, enum json_
             *ret_stop = JSON_CUT;
             return len;
         }
-        if (hex_digit(data[i]) < 0) {
+        if (hex_digit((char)data[i]) < 0) {
             *ret_stop = JSON_BAD_ESCAPE;
             return at;
         }
@@ -84,7 +76,7 @@ static uint32_t hex4(const uint8_t *p)
 {
     uint32_t v = 0;
     for (size_t i = 0; i < 4; i++)
-        v = v << 4 | (uint32_t)hex_digit(p[i]);
+        v = v << 4 | (uint32_t)hex_digit((char)p[i]);
     return v;
 }
 

@@ -36,14 +36,6 @@ int vfs_failed(struct vfs *v, err_t err, int sqlite_code)
     return err == ERR_NO_SPACE ? SQLITE_FULL : sqlite_code;
 }
 
-static err_t sync_parent(struct vfs *v, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    CLEANUP(xfree_ptr)
-    char *dir = slash == NULL ? xstrdup(".") : xstrndup(path, MAX(1, (size_t)(slash - path)));
-    return io_sync_dir(v->io, dir);
-}
-
 /* -- files ----------------------------------------------------------------------------------------
  */
 
@@ -93,7 +85,7 @@ static int file_sync(sqlite3_file *f, int flags UNUSED)
         return SQLITE_IOERR_FSYNC;
     err_t err = io_file_sync(file->file);
     if (err == OK && file->entry_unsynced)
-        err = sync_parent(file->vfs, file->file->path);
+        err = io_sync_parent(file->vfs->io, file->file->path);
     if (err == OK) {
         file->entry_unsynced = false;
         return SQLITE_OK;
@@ -198,7 +190,7 @@ static int vfs_delete(sqlite3_vfs *base, const char *path, int sync_dir UNUSED)
     if (err == ERR_NOT_FOUND)
         return SQLITE_IOERR_DELETE_NOENT;
     if (err == OK)
-        err = sync_parent(v, path);
+        err = io_sync_parent(v->io, path);
     return err == OK ? SQLITE_OK : vfs_failed(v, err, SQLITE_IOERR_DELETE);
 }
 
@@ -312,12 +304,9 @@ static err_t settle_file(struct io *io, const char *path)
 err_t vfs_settle(struct io *io, const char *path, const char *journal_suffix)
 {
     CLEANUP(xfree_ptr) char *journal = xasprintf("%s%s", path, journal_suffix);
-    const char *slash = strrchr(path, '/');
-    CLEANUP(xfree_ptr)
-    char *dir = slash == NULL ? xstrdup(".") : xstrndup(path, MAX(1, (size_t)(slash - path)));
     TRY(settle_file(io, journal));
     TRY(settle_file(io, path));
-    return io_sync_dir(io, dir);
+    return io_sync_parent(io, path);
 }
 
 const char *vfs_name(const struct vfs *v)

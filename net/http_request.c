@@ -225,17 +225,6 @@ struct slice http_request_header(const struct http_request *r, const char *name,
     return found;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* RFC 3986 section 2.1. */
 static err_t decode_part(struct arena *a, struct slice text, struct slice *ret_part)
 {
@@ -244,8 +233,8 @@ static err_t decode_part(struct arena *a, struct slice text, struct slice *ret_p
     for (size_t i = 0; i < text.len; i++) {
         char c = text.data[i];
         if (c == '%') {
-            int high = text.len - i > 2 ? hex_value(text.data[i + 1]) : -1;
-            int low = high >= 0 ? hex_value(text.data[i + 2]) : -1;
+            int high = text.len - i > 2 ? hex_digit(text.data[i + 1]) : -1;
+            int low = high >= 0 ? hex_digit(text.data[i + 2]) : -1;
             if (low < 0)
                 return err_fail(ERR_INVALID_REQUEST,
                                 "the path has a '%%' without two hex digits behind it");
@@ -281,9 +270,9 @@ static struct slice percent_decode(struct arena *a, struct slice text)
     size_t len = 0;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.data[i];
-        if (c == '%' && text.len - i > 2 && hex_value(text.data[i + 1]) >= 0 &&
-            hex_value(text.data[i + 2]) >= 0) {
-            c = (char)(hex_value(text.data[i + 1]) * 16 + hex_value(text.data[i + 2]));
+        if (c == '%' && text.len - i > 2 && hex_digit(text.data[i + 1]) >= 0 &&
+            hex_digit(text.data[i + 2]) >= 0) {
+            c = (char)(hex_digit(text.data[i + 1]) * 16 + hex_digit(text.data[i + 2]));
             i += 2;
         } else if (c == '+') {
             c = ' ';

@@ -73,11 +73,6 @@ static bool is_id_char(char c)
            c == '_';
 }
 
-static bool is_hex(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 /* What is left of a client's id without foreign characters; 0 when that is too little to serve as
  * one. */
 static size_t clean(struct slice given, char out[HTTP_CORRELATION_MAX])
@@ -95,7 +90,7 @@ static size_t from_traceparent(struct slice given, char out[HTTP_CORRELATION_MAX
     if (given.len < 3 + 16 || given.data[2] != '-')
         return 0;
     for (size_t i = 0; i < 16; i++) {
-        if (!is_hex(given.data[3 + i]))
+        if (hex_digit(given.data[3 + i]) < 0)
             return 0;
         out[i] = given.data[3 + i];
     }

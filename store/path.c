@@ -104,9 +104,10 @@ char *store_component(struct slice name)
             buf_printf(&out, "%%%02X", (unsigned)(unsigned char)c);
     }
     if (out.len > COMPONENT_BYTES_MAX) {
-        struct hash128 h = hash128(name.data, name.len);
+        char hash[HASH128_TEXT];
+        hash128_format(hash128(name.data, name.len), hash);
         out.len = COMPONENT_BYTES_MAX;
-        buf_printf(&out, "~%016llx%016llx", (unsigned long long)h.high, (unsigned long long)h.low);
+        buf_printf(&out, "~%s", hash);
     }
     return xstrndup(out.data != NULL ? out.data : "", out.len);
 }

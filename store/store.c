@@ -2,12 +2,15 @@
  * store/store.c: a directory as an object store.
  *
  * I1. An object's bytes are synced before its name is: written as "<dir>/.tmp-<pid>-<n>", synced,
- *     renamed inside its directory, the directory synced. A crash leaves the old object or the new
- * one. I2. Each directory on the way is durable before an object is committed into it: made and its
- * parent synced by the first store_create of this handle that uses it, also when it was there
- * already (the process that made it may have died before its sync). I3. Names that begin with a dot
- * are never objects: store_list hides them, and store_open for writing removes those that a dead
- * process left.
+ *     renamed inside its directory, the directory synced. A crash leaves the old object or the
+ *     new one.
+ *
+ * I2. Each directory on the way is durable before an object is committed into it: made and its
+ *     parent synced by the first store_create of this handle that uses it, also when it was there
+ *     already (the process that made it may have died before its sync).
+ *
+ * I3. Names that begin with a dot are never objects: store_list hides them, and store_open for
+ *     writing removes those that a dead process left.
  */
 #include "store/store.h"
 
@@ -19,7 +22,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/hash.h"
 #include "base/lock.h"
 #include "store/path.h"
 
@@ -228,14 +230,6 @@ static err_t make_dirs(struct store *s, const char *dir)
     return OK;
 }
 
-static err_t sync_dir_of(struct store *s, const char *path)
-{
-    CLEANUP(xfree_ptr) char *dir = dir_of(path);
-    CLEANUP(xfree_ptr)
-    char *full = *dir == '\0' ? xstrdup(s->root) : xasprintf("%s/%s", s->root, dir);
-    return io_sync_dir(s->io, full);
-}
-
 /* Writing ------------------------------------------------------------------------------------- */
 
 static void writer_free(struct store_writer *w)
@@ -297,10 +291,9 @@ err_t store_write(struct store_writer *w, const void *data, size_t len)
     return write_out(w, data, len);
 }
 
-void store_writer_hash(const struct store_writer *w, char out[33])
+void store_writer_hash(const struct store_writer *w, char out[HASH128_TEXT])
 {
-    struct hash128 h = hash128_stream_value(w->hash);
-    snprintf(out, 33, "%016llx%016llx", (unsigned long long)h.high, (unsigned long long)h.low);
+    hash128_format(hash128_stream_value(w->hash), out);
 }
 
 uint64_t store_writer_size(const struct store_writer *w)
@@ -322,7 +315,7 @@ static err_t commit(struct store_writer *w, bool replace)
         return err_fail(ERR_EXISTS, "%s already exists", full);
     TRY(io_rename(s->io, w->temp, full));
     free(TAKE(w->temp)); /* it has its name now */
-    return sync_dir_of(s, w->path);
+    return io_sync_parent(s->io, full);
 }
 
 err_t store_commit(struct store_writer *w, bool replace)
@@ -411,14 +404,13 @@ static err_t hash_range(struct store_object *o, uint64_t at, uint64_t len,
     return OK;
 }
 
-err_t store_object_hash(struct store_object *o, uint64_t at, uint64_t len, char out[33])
+err_t store_object_hash(struct store_object *o, uint64_t at, uint64_t len, char out[HASH128_TEXT])
 {
     struct hash128_stream *hash = hash128_stream_new();
     err_t err = hash_range(o, at, len, hash);
-    struct hash128 h = hash128_stream_value(hash);
-    hash128_stream_free(hash);
     if (err == OK)
-        snprintf(out, 33, "%016llx%016llx", (unsigned long long)h.high, (unsigned long long)h.low);
+        hash128_format(hash128_stream_value(hash), out);
+    hash128_stream_free(hash);
     return err;
 }
 

@@ -14,6 +14,7 @@
 #include "base/base.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/io.h"
 
 struct store;
@@ -35,7 +36,7 @@ char *store_component(struct slice name);
 err_t store_create(struct store *s, const char *path, struct store_writer **ret_writer) MUST_USE;
 err_t store_write(struct store_writer *w, const void *data, size_t len) MUST_USE;
 /** XXH3_128 of all bytes written so far, as 32 hex digits and a NUL; their count. */
-void store_writer_hash(const struct store_writer *w, char out[33]);
+void store_writer_hash(const struct store_writer *w, char out[HASH128_TEXT]);
 uint64_t store_writer_size(const struct store_writer *w);
 /** Makes it durable and visible. ERR_EXISTS when there is one and !replace (looked at, then
  * renamed: two writers of one name take turns by themselves). Frees w in any case. After ERR_IO the
@@ -51,7 +52,8 @@ err_t store_object_open(struct store *s, const char *path, struct store_object *
 uint64_t store_object_size(const struct store_object *o);
 err_t store_object_read(struct store_object *o, uint64_t at, void *out, size_t len) MUST_USE;
 /** XXH3_128 of bytes [at, at + len) as 32 hex digits and a NUL. */
-err_t store_object_hash(struct store_object *o, uint64_t at, uint64_t len, char out[33]) MUST_USE;
+err_t store_object_hash(struct store_object *o, uint64_t at, uint64_t len,
+                        char out[HASH128_TEXT]) MUST_USE;
 void store_object_close(struct store_object *o); /* NULL-safe */
 
 /** Calls fn for each entry of a directory, sorted by name; a directory that does not exist has

@@ -97,17 +97,6 @@ bool webhook_hmac_any(const struct webhook_delivery *d, const struct slice *part
     return match;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 bool digest_list_add_hex(struct digest_list *list, struct slice hex)
 {
     uint8_t digest[DIGEST_BYTES];
