@@ -311,18 +311,6 @@ void conn_write_owned(struct conn *c, char *data, size_t len)
     wrote(c);
 }
 
-void conn_write_shared(struct conn *c, const void *data, size_t len, void (*release)(void *arg),
-                       void *arg)
-{
-    if (!writable(c) || len == 0) {
-        if (release != NULL)
-            release(arg);
-        return;
-    }
-    output_shared(&c->out, data, len, release, arg);
-    wrote(c);
-}
-
 void conn_write_file(struct conn *c, int fd, uint64_t offset, size_t len,
                      void (*release)(void *arg), void *arg)
 {

@@ -71,15 +71,12 @@ struct reactor *conn_reactor(const struct conn *c);
 const char *conn_peer(const struct conn *c);
 
 /** Queues bytes. conn_write copies (small pieces are joined); conn_write_owned takes malloc'd
- * memory and frees it; conn_write_shared borrows until `release(arg)`. Output is sent at the end of
- * the turn or when the socket takes it, in order. After conn_close they do nothing (and release at
- * once). */
+ * memory and frees it. Output is sent at the end of the turn or when the socket takes it, in order.
+ * After conn_close nothing is queued. */
 void conn_write(struct conn *c, const void *data, size_t len);
 void conn_write_owned(struct conn *c, char *data, size_t len);
-void conn_write_shared(struct conn *c, const void *data, size_t len, void (*release)(void *arg),
-                       void *arg);
 /** Queues `len` bytes of descriptor `fd` from `offset`, sent with sendfile; the range must exist.
- *  `release(arg)` runs once when it has been sent or the connection is gone. */
+ * `release(arg)` runs once when it has been sent or the connection is gone. */
 void conn_write_file(struct conn *c, int fd, uint64_t offset, size_t len,
                      void (*release)(void *arg), void *arg);
 /** Bytes queued and not yet taken by the socket.

@@ -109,13 +109,6 @@ void output_owned(struct output *o, char *data, size_t len)
                       .kind = OUT_OWNED, .at = data, .len = len, .release = free, .arg = data});
 }
 
-void output_shared(struct output *o, const void *data, size_t len, void (*release)(void *arg),
-                   void *arg)
-{
-    append_new(o, (struct out_run){
-                      .kind = OUT_SHARED, .at = data, .len = len, .release = release, .arg = arg});
-}
-
 void output_file(struct output *o, int fd, uint64_t offset, size_t len, void (*release)(void *arg),
                  void *arg)
 {

@@ -10,7 +10,7 @@
 
 #include "base/base.h"
 
-enum out_kind { OUT_CHUNK, OUT_OWNED, OUT_SHARED, OUT_FILE };
+enum out_kind { OUT_CHUNK, OUT_OWNED, OUT_FILE };
 
 struct out_run {
     struct out_run *next;
@@ -51,8 +51,6 @@ enum out_result {
 
 void output_copy(struct output *o, struct out_pool *pool, const void *data, size_t len);
 void output_owned(struct output *o, char *data, size_t len);
-void output_shared(struct output *o, const void *data, size_t len, void (*release)(void *arg),
-                   void *arg);
 void output_file(struct output *o, int fd, uint64_t offset, size_t len, void (*release)(void *arg),
                  void *arg);
 /** Sends what `socket` takes. */

@@ -46,16 +46,12 @@ static void count_release(void *arg)
 
 static void run_command(struct conn *c, char command)
 {
-    static const char shared[] = "<shared>";
     switch (command) {
     case 'c':
         conn_write(c, "<copied>", 8);
         break;
     case 'o':
         conn_write_owned(c, xstrdup("<owned>"), 7);
-        break;
-    case 's':
-        conn_write_shared(c, shared, 8, count_release, NULL);
         break;
     case 'f': /* part of the file */
         conn_write_file(c, t.file, 1000, 5000, count_release, NULL);
@@ -83,8 +79,8 @@ static void run_command(struct conn *c, char command)
         break;
     case 'q':
         conn_close(c);
-        conn_write(c, "late", 4); /* does nothing */
-        conn_write_shared(c, shared, 8, count_release, NULL);
+        conn_write(c, "late", 4);                               /* does nothing */
+        conn_write_file(c, t.file, 0, 10, count_release, NULL); /* is released at once */
         break;
     case 'w':
         conn_write(c, "bye", 3);
@@ -253,14 +249,14 @@ static void output_leaves_in_order_whatever_its_kind(void **state)
     settle();
     int releases = t.releases;
     int fd = client();
-    command(fd, "cosfcfoc");
-    expect_text(fd, "<copied><owned><shared>");
+    command(fd, "cofcfoc");
+    expect_text(fd, "<copied><owned>");
     expect_bytes(fd, t.file_bytes + 1000, 5000);
     expect_text(fd, "<copied>");
     expect_bytes(fd, t.file_bytes + 1000, 5000);
     expect_text(fd, "<owned><copied>");
-    wait_for(&t.releases, releases + 3);
-    assert_int_equal(t.releases, releases + 3);
+    wait_for(&t.releases, releases + 2);
+    assert_int_equal(t.releases, releases + 2);
     close(fd);
 }
 
@@ -289,14 +285,14 @@ static void what_was_not_sent_is_released_when_the_client_goes(void **state)
     int releases = t.releases;
     int closed = t.closed;
     int fd = client();
-    command(fd, "FFFsF");
+    command(fd, "FFFoF");
     expect_bytes(fd, t.file_bytes, 1000);
     struct linger now = {.l_onoff = 1};
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     close(fd);
     settle();
     assert_int_equal(t.closed, closed + 1);
-    assert_int_equal(t.releases, releases + 5);
+    assert_int_equal(t.releases, releases + 4);
 }
 
 static void a_file_that_ends_early_closes_the_connection(void **state)
