@@ -60,11 +60,6 @@ void key_index_free(struct key_index *ix)
     free(ix);
 }
 
-static struct hash128 key_hash(struct slice key)
-{
-    return hash128(key.data, key.len);
-}
-
 static bool hash_equal(struct hash128 a, struct hash128 b)
 {
     return a.low == b.low && a.high == b.high;
@@ -179,7 +174,7 @@ enum key_outcome key_index_begin(struct key_index *ix, struct slice key, uint64_
                                  uint32_t count, struct key_waiter *waiter,
                                  struct key_slot **ret_slot, struct key_figures *ret_figures)
 {
-    struct hash128 hash = key_hash(key);
+    struct hash128 hash = hash128(key.data, key.len);
     enum key_outcome outcome = KEY_NEW;
     lock_acquire(&ix->lock);
     const struct key_entry *e = find(ix, hash);
@@ -202,16 +197,6 @@ enum key_outcome key_index_begin(struct key_index *ix, struct slice key, uint64_
     }
     lock_release(&ix->lock);
     return outcome;
-}
-
-bool key_index_find(struct key_index *ix, struct slice key, struct key_figures *ret_figures)
-{
-    lock_acquire(&ix->lock);
-    const struct key_entry *e = find(ix, key_hash(key));
-    if (e != NULL)
-        figures_of(e, ret_figures);
-    lock_release(&ix->lock);
-    return e != NULL;
 }
 
 void key_slot_finish(struct key_slot *slot, const struct key_figures *figures)

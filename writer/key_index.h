@@ -2,8 +2,10 @@
  * writer/key_index.h: the memory of request keys of one stream. Private to writer/.
  *
  * K1  A key is in exactly one place: in flight (a slot) or done (an entry). Entries appear only
- * after the sync. K2  Entries leave in the order they came: after key_hours, or early when max_keys
- * is reached (counted). K3  Only a 128-bit hash of the key is kept.
+ *     after the sync.
+ * K2  Entries leave in the order they came: after key_hours, or early when max_keys is reached
+ *     (counted).
+ * K3  Only a 128-bit hash of the key is kept.
  *
  * Any thread; one lock per index, never held over I/O. Waiters are called under it.
  */
@@ -31,7 +33,6 @@ void key_index_free(struct key_index *ix);
 enum key_outcome key_index_begin(struct key_index *ix, struct slice key, uint64_t body_hash,
                                  uint32_t count, struct key_waiter *waiter,
                                  struct key_slot **ret_slot, struct key_figures *ret_figures);
-bool key_index_find(struct key_index *ix, struct slice key, struct key_figures *ret_figures);
 /** Ends a slot: with figures it becomes an entry, with NULL it is dropped. Calls its waiters, frees
  * it. */
 void key_slot_finish(struct key_slot *slot, const struct key_figures *figures);

@@ -484,8 +484,3 @@ void key_abandon(struct key_slot *slot)
     if (slot != NULL)
         key_slot_finish(slot, NULL);
 }
-
-bool key_find(struct writer *w, struct stream *s, struct slice key, struct key_figures *ret_figures)
-{
-    return key_index_find(keys_of(w, s), key, ret_figures);
-}

@@ -115,9 +115,5 @@ enum key_outcome key_begin(struct writer *w, struct stream *s, struct slice key,
                            struct key_figures *ret_figures);
 /** The request failed before its batch was submitted. Any thread. */
 void key_abandon(struct key_slot *slot);
-/** Figures of a key that is done, without taking it; false when unknown or in flight. Any thread.
- */
-bool key_find(struct writer *w, struct stream *s, struct slice key,
-              struct key_figures *ret_figures);
 
 #endif

@@ -129,7 +129,14 @@ static void check_keys(struct world *w, unsigned stream, struct stream *s)
         char text[64];
         struct key_figures figures;
         const struct key_model *key = &w->streams[stream].keys[k];
-        bool found = key_find(w->writer, s, world_key(w, stream, k, text), &figures);
+        struct key_waiter nobody = {0};
+        struct key_slot *slot = NULL;
+        enum key_outcome outcome =
+            key_begin(w->writer, s, world_key(w, stream, k, text), 0, 0, &nobody, &slot, &figures);
+        key_abandon(slot);
+        if (outcome == KEY_IN_FLIGHT)
+            world_fail(w, "key %d of %s is in flight after a start", k, w->streams[stream].name);
+        bool found = outcome == KEY_DONE;
         const struct plan *p = key->done;
         if (found != (p != NULL)) {
             world_fail(w, "key %d of %s is %s", k, w->streams[stream].name,
