@@ -65,7 +65,6 @@ err_t err_record(err_t code, int sys_errno, const char *file, int line, const ch
     if (sys_errno == ENOSPC || sys_errno == EDQUOT)
         code = ERR_NO_SPACE;
     detail->code = code;
-    detail->sys_errno = sys_errno;
     detail->file = file;
     detail->line = line;
 

@@ -24,7 +24,6 @@ typedef enum err_code err_t;
  */
 struct err_detail {
     err_t code;
-    int sys_errno;    /* 0 where no system call was involved */
     const char *file; /* source position that recorded it */
     int line;
     char text[512]; /* a sentence; never holds a secret */

@@ -30,7 +30,7 @@
 
 /** Lower ranks are taken first. */
 enum lock_rank {
-    LOCK_RANK_GROUP = 10,    /* a consumer group */
+    LOCK_RANK_DOOR = 10,     /* a door's list of connections */
     LOCK_RANK_CATALOG = 20,  /* settings in SQLite (held over its I/O) */
     LOCK_RANK_CREATE = 25,   /* one stream is created at a time (held over its I/O) */
     LOCK_RANK_LOG = 30,      /* the list of streams */
@@ -40,7 +40,6 @@ enum lock_rank {
     LOCK_RANK_SEGMENTS = 70, /* a shard's list of segments */
     LOCK_RANK_INDEX = 80,    /* one segment's index in memory */
     LOCK_RANK_WAITERS = 90,  /* who waits for a shard's high watermark */
-    LOCK_RANK_POST = 100,    /* messages between threads */
     LOCK_RANK_LEAF = 110,    /* takes nothing else inside */
 };
 

@@ -45,7 +45,7 @@ err_t kafka_door_new(const struct kafka_options *options, struct kafka_door **re
     snprintf(door->cluster_id, sizeof(door->cluster_id), "%s", options->cluster_id);
     door->auto_create_topics = options->auto_create_topics;
     door->default_partitions = options->default_partitions;
-    lock_init(&door->lock, LOCK_RANK_GROUP);
+    lock_init(&door->lock, LOCK_RANK_DOOR);
     lock_acquire(&door->lock);
     door->advertise = advertise;
     lock_release(&door->lock);

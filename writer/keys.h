@@ -10,9 +10,8 @@
 #include "base/buf.h"
 
 /* Kinds: the first letter of a key. */
-#define KEY_KIND_BATCH "b"      /* batchId and Idempotency-Key of /ingest */
-#define KEY_KIND_WEBHOOK "w"    /* text is "<provider>:<delivery id>" */
-#define KEY_KIND_CLOUDEVENT "c" /* text is "<length of source>:<source><id>" */
+#define KEY_KIND_BATCH "b"   /* batchId and Idempotency-Key of /ingest */
+#define KEY_KIND_WEBHOOK "w" /* text is "<provider>:<delivery id>" */
 
 /** Appends the full key to `out`. */
 void request_key_write(struct buf *out, const char *kind, struct slice namespace_name,
