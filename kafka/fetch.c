@@ -8,9 +8,11 @@
  *
  * F1  The batches themselves are never read here: a reply holds slices of segments.
  * F2  The first partition with data gives at least one whole batch, whatever the limits; those
- * after it stay within the limits. F3  Waiters fire on the appending thread: they only mark and
- * post. Before the request is answered or forgotten all waiters are withdrawn; a message that is
- * already posted is waited for.
+ *     after it stay within the limits.
+ * F3  Waiters fire on the appending thread: they only mark and post. Before the request is answered
+ *     or forgotten all waiters are withdrawn; a message that is already posted is waited for.
+ * F4  What a reply would wait for on the disk is read in by a worker first: a reactor's sendfile
+ *     finds it in the page cache.
  *
  * Fetch sessions (KIP-227) are not kept: every reply says session 0, which clients take as "none".
  */
