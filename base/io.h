@@ -109,6 +109,7 @@ err_t io_unlink(struct io *io, const char *path) MUST_USE;
 /** ERR_EXISTS when present. */
 err_t io_mkdir(struct io *io, const char *path) MUST_USE;
 err_t io_rmdir(struct io *io, const char *path) MUST_USE;
+/** ERR_NOT_FOUND when absent. */
 err_t io_sync_dir(struct io *io, const char *path) MUST_USE;
 /** Syncs the directory that `path` lies in. */
 err_t io_sync_parent(struct io *io, const char *path) MUST_USE;

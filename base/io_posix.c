@@ -191,6 +191,8 @@ static err_t posix_rmdir(struct io *io UNUSED, const char *path)
 static err_t posix_sync_dir(struct io *io UNUSED, const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return err_fail(ERR_NOT_FOUND, "%s does not exist", path);
     if (fd < 0)
         return err_fail_errno(ERR_IO, "cannot open the directory %s", path);
     err_t err = OK;

@@ -467,10 +467,7 @@ err_t store_remove(struct store *s, const char *path)
     err_t err = io_unlink(s->io, full);
     if (err != OK && err != ERR_NOT_FOUND)
         return err;
-    /* Absent: another removal may have lost its sync, but then its directory is there. */
-    CLEANUP(xfree_ptr) char *dir = dir_of(full);
-    bool found = err == OK;
-    if (!found)
-        TRY(io_find(s->io, dir, &found));
-    return found ? io_sync_dir(s->io, dir) : OK;
+    /* Also when it was absent: another removal may have lost its sync. */
+    err = io_sync_parent(s->io, full);
+    return err == ERR_NOT_FOUND ? OK : err;
 }
