@@ -21,7 +21,7 @@ import urllib.request
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import recovery  # noqa: E402
 from report import Report  # noqa: E402
-from servers import (NGINX, ROOT, TOKEN, Failed, Kafka, Nginx, Spillway, build_choice, install_kafka, program)  # noqa: E402
+from servers import (NGINX, ROOT, TOKEN, Failed, Kafka, Nginx, Spillway, build_choice, kafka_classpath, program)  # noqa: E402
 
 SHAPES = {1: 64, 100: 16, 1000: 16}  # events in a request: connections
 FETCH_BYTES = 1 << 20  # what Kafka's clients ask of a partition unless told otherwise
@@ -202,7 +202,7 @@ class Bench:
     # ---- peers -------------------------------------------------------------------------------------
 
     def peers(self):
-        install_kafka()
+        kafka_classpath()  # before the first run
         for run in range(self.options.runs):
             syncs = self.limits(run, "sync")
             sync_mb = max(s["mb_per_s"] for s in syncs if s.get("group_bytes") == 1048576)

@@ -1,6 +1,7 @@
 """The servers that are measured: Spillway, nginx and Apache Kafka. Each is started in a directory of
 its own on the disk under test, on loopback, and knows the process whose CPU and memory count."""
 
+import functools
 import json
 import os
 import re
@@ -13,8 +14,6 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOKEN = "bench-token"
-KAFKA_VERSION = "3.9.1"
-KAFKA_CACHE = os.path.join(ROOT, ".cache", "kafka-" + KAFKA_VERSION)
 NGINX = "/usr/sbin/nginx"
 
 
@@ -175,12 +174,14 @@ http {{
             self.pid = int(f.read().split()[0])
 
 
-def install_kafka():
-    """Apache Kafka and what it needs, from Maven Central into .cache/, once."""
-    done = subprocess.run([os.path.join(ROOT, "tools", "kafka_classpath.sh")],
-                          stdout=subprocess.DEVNULL)
+@functools.cache
+def kafka_classpath():
+    """Apache Kafka and what it needs; from Maven Central into .cache/, once."""
+    script = os.path.join(ROOT, "tools", "java_classpath.sh")
+    done = subprocess.run([script, "kafka"], stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise Failed("mvn could not get Apache Kafka")
+    return done.stdout.strip()
 
 
 class Kafka(Server):
@@ -208,7 +209,7 @@ class Kafka(Server):
             f.write("\n".join(lines) + "\n")
 
     def java(self, *arguments):
-        return ["java", *self.JVM, "-cp", KAFKA_CACHE + "/libs/*", *arguments]
+        return ["java", *self.JVM, "-cp", kafka_classpath(), *arguments]
 
     def start(self):
         log = open(os.path.join(self.directory, "out.log"), "ab")

@@ -147,6 +147,11 @@ def clean_environment():
     return {key: value for key, value in os.environ.items() if not ours.match(key)}
 
 
+def java_classpath(program):
+    """The Java class path of "kafka" or "parquet"."""
+    return subprocess.run([ROOT / "tools/java_classpath.sh", program], capture_output=True, text=True, check=True).stdout.strip()
+
+
 @pytest.fixture
 def make_server(tmp_path):
     """make_server(*flags, env={}, data=PATH, start=True) -> Server; all are stopped after the test."""

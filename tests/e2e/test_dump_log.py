@@ -5,7 +5,7 @@ import subprocess
 
 from confluent_kafka import Producer
 
-from conftest import ROOT
+from conftest import java_classpath
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 # What the tool prints beside records: the files that it dumps and where each starts.
@@ -14,8 +14,7 @@ EXPECTED = re.compile(r"Dumping |Starting offset: |Log starting offset: |baseOff
 
 
 def dump(*files):
-    classpath = subprocess.run([ROOT / "tools/kafka_classpath.sh"], capture_output=True, text=True, check=True).stdout
-    done = subprocess.run(["java", "-Xmx256m", "-cp", classpath.strip(), "kafka.tools.DumpLogSegments",
+    done = subprocess.run(["java", "-Xmx256m", "-cp", java_classpath("kafka"), "kafka.tools.DumpLogSegments",
                            "--deep-iteration", "--files", ",".join(map(str, files))],
                           capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

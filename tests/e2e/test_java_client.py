@@ -3,14 +3,13 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT
+from conftest import java_classpath
 
 
 @pytest.mark.parametrize("codec", ["none", "snappy", "zstd"])
 def test_the_java_producer_is_understood(server, run, codec):
-    classpath = subprocess.run([ROOT / "tools/kafka_classpath.sh"], capture_output=True, text=True, check=True).stdout
     lines = [f"{codec} line {n}" for n in range(500)]
-    subprocess.run(["java", "-Xmx128m", "-cp", classpath.strip(), "kafka.tools.ConsoleProducer",
+    subprocess.run(["java", "-Xmx128m", "-cp", java_classpath("kafka"), "kafka.tools.ConsoleProducer",
                     "--bootstrap-server", server.kafka, "--topic", "t", "--compression-codec", codec,
                     "--producer-property", "enable.idempotence=false"],
                    input="\n".join(lines), text=True, check=True, timeout=120)
