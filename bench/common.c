@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -69,7 +68,7 @@ double bench_parse_double(const char *text, const char *what)
     return value;
 }
 
-double bench_process_cpu_s(pid_t pid)
+double bench_process_cpu_s(uint64_t pid)
 {
     char path[64];
     char line[1024];
@@ -78,7 +77,7 @@ double bench_process_cpu_s(pid_t pid)
 
     if (pid == 0)
         return 0;
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    snprintf(path, sizeof(path), "/proc/%llu/stat", (unsigned long long)pid);
     FILE *file = fopen(path, "re");
     if (file == NULL || fgets(line, sizeof(line), file) == NULL)
         bench_die_errno("%s", path);
@@ -92,7 +91,7 @@ double bench_process_cpu_s(pid_t pid)
     return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
-double bench_process_peak_rss_mb(pid_t pid)
+double bench_process_peak_rss_mb(uint64_t pid)
 {
     char path[64];
     char line[256];
@@ -100,7 +99,7 @@ double bench_process_peak_rss_mb(pid_t pid)
 
     if (pid == 0)
         return 0;
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    snprintf(path, sizeof(path), "/proc/%llu/status", (unsigned long long)pid);
     FILE *file = fopen(path, "re");
     if (file == NULL)
         bench_die_errno("%s", path);
@@ -112,23 +111,22 @@ double bench_process_peak_rss_mb(pid_t pid)
     return kib * 1024 / 1e6;
 }
 
-static double rusage_s(int who)
+static double clock_s(clockid_t clock)
 {
-    struct rusage usage;
+    struct timespec ts;
 
-    getrusage(who, &usage);
-    return (double)usage.ru_utime.tv_sec + (double)usage.ru_stime.tv_sec +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    clock_gettime(clock, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
 double bench_thread_cpu_s(void)
 {
-    return rusage_s(RUSAGE_THREAD);
+    return clock_s(CLOCK_THREAD_CPUTIME_ID);
 }
 
 double bench_self_cpu_s(void)
 {
-    return rusage_s(RUSAGE_SELF);
+    return clock_s(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 int bench_connect(const char *address)

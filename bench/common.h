@@ -7,8 +7,6 @@
 #ifndef BENCH_COMMON_H
 #define BENCH_COMMON_H
 
-#include <sys/types.h>
-
 #include "base/base.h"
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -27,9 +25,9 @@ double bench_parse_double(const char *text, const char *what);
 
 /** User plus system seconds that process `pid` has used so far, all its threads; 0 for pid 0. The
  *  kernel counts them in ticks of 10 ms. */
-double bench_process_cpu_s(pid_t pid);
+double bench_process_cpu_s(uint64_t pid);
 /** Highest resident size of `pid` in MB (VmHWM); 0 for pid 0. */
-double bench_process_peak_rss_mb(pid_t pid);
+double bench_process_peak_rss_mb(uint64_t pid);
 /** CPU seconds of the calling thread, of the whole calling process. */
 double bench_thread_cpu_s(void);
 double bench_self_cpu_s(void);

@@ -15,7 +15,6 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
-#include <getopt.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +24,7 @@
 
 #include "base/crc32c.h"
 #include "bench/common.h"
+#include "bench/options.h"
 
 #define READ_BUFFER MIB(1)
 #define CONNS_MAX 16
@@ -37,13 +37,13 @@ struct options {
     const char *address;
     const char *topic;
     const char *label;
-    int32_t partition;
-    uint32_t max_bytes;
+    uint64_t partition;
+    uint64_t max_bytes;
     size_t conns;
     double warmup_s;
     double seconds;
     bool verify;
-    pid_t server_pid;
+    uint64_t server_pid;
 };
 
 /** One connection and where it is in the log. Owner: its thread; main reads it after the join. */
@@ -248,9 +248,9 @@ static void print_result(const struct options *o, const struct fetcher *total, d
 {
     double gigabytes = (double)total->bytes / 1e9;
 
-    printf("{\"bench\":\"%s\",\"mode\":\"%s\",\"conns\":%zu,\"max_bytes\":%u,\"mb_per_s\":%.0f,"
+    printf("{\"bench\":\"%s\",\"mode\":\"%s\",\"conns\":%zu,\"max_bytes\":%llu,\"mb_per_s\":%.0f,"
            "\"bytes\":%llu,\"requests\":%llu,\"batches\":%llu,\"records\":%llu,",
-           o->label, o->verify ? "verify" : "fetch", o->conns, o->max_bytes,
+           o->label, o->verify ? "verify" : "fetch", o->conns, (unsigned long long)o->max_bytes,
            (double)total->bytes / seconds / 1e6, (unsigned long long)total->bytes,
            (unsigned long long)total->requests, (unsigned long long)total->batches,
            (unsigned long long)total->records);
@@ -310,68 +310,26 @@ static const char usage[] = "Usage: fetchgen [options] HOST:PORT\n"
                             "  --label TEXT             \"bench\" in the result (fetch)\n"
                             "Example: fetchgen --verify 127.0.0.1:9092\n";
 
-static void set_option(struct options *o, int letter, const char *value)
-{
-    switch (letter) {
-    case 't':
-        o->topic = value;
-        break;
-    case 'p':
-        o->partition = (int32_t)bench_parse_u64(value, "--partition");
-        break;
-    case 'm':
-        o->max_bytes = (uint32_t)bench_parse_u64(value, "--max-bytes");
-        break;
-    case 'c':
-        o->conns = bench_parse_u64(value, "--conns");
-        break;
-    case 's':
-        o->seconds = bench_parse_double(value, "--seconds");
-        break;
-    case 'w':
-        o->warmup_s = bench_parse_double(value, "--warmup");
-        break;
-    case 'v':
-        o->verify = true;
-        break;
-    case 'P':
-        o->server_pid = (pid_t)bench_parse_u64(value, "--pid");
-        break;
-    case 'l':
-        o->label = value;
-        break;
-    case 'h':
-        fputs(usage, stdout);
-        exit(0);
-    default:
-        fputs(usage, stderr);
-        exit(2);
-    }
-}
-
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"topic", 1, NULL, 't'},  {"partition", 1, NULL, 'p'}, {"max-bytes", 1, NULL, 'm'},
-        {"conns", 1, NULL, 'c'},  {"seconds", 1, NULL, 's'},   {"warmup", 1, NULL, 'w'},
-        {"verify", 0, NULL, 'v'}, {"pid", 1, NULL, 'P'},       {"label", 1, NULL, 'l'},
-        {"help", 0, NULL, 'h'},   {NULL, 0, NULL, 0}};
     struct options o = {.topic = "events",
                         .label = "fetch",
                         .max_bytes = MIB(1),
                         .conns = 1,
                         .warmup_s = 1,
                         .seconds = 10};
-    int letter;
+    const struct bench_option options[] = {
+        {"topic", .text = &o.topic},          {"partition", .whole = &o.partition},
+        {"max-bytes", .whole = &o.max_bytes}, {"conns", .whole = &o.conns},
+        {"seconds", .real = &o.seconds},      {"warmup", .real = &o.warmup_s},
+        {"verify", .flag = &o.verify},        {"pid", .whole = &o.server_pid},
+        {"label", .text = &o.label},          {NULL}};
 
-    while ((letter = getopt_long(argc, argv, "", longs, NULL)) != -1)
-        set_option(&o, letter, optarg);
-    if (optind != argc - 1 || o.conns == 0 || o.conns > CONNS_MAX || o.seconds <= 0) {
-        fputs(usage, stderr);
-        return 2;
-    }
+    o.address = bench_options(argc, argv, options, usage);
+    if (o.conns == 0 || o.conns > CONNS_MAX || o.seconds <= 0 || o.partition > INT32_MAX ||
+        o.max_bytes > INT32_MAX)
+        bench_usage(usage);
     if (o.verify)
         o.conns = 1;
-    o.address = argv[optind];
     return run(&o);
 }

@@ -11,10 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/json_engine.h"
 #include "base/limits.h"
+#include "bench/common.h"
 
 #define EVENTS 1000
 #define EVENT_BYTES 200
@@ -22,15 +22,6 @@
 #define RUNS_MAX 100
 
 static const char *const wanted[] = {"type", "ts", "source", "collection", "docId"};
-
-static uint64_t random_next(uint64_t *state)
-{
-    *state += 0x9E3779B97F4A7C15;
-    uint64_t v = *state;
-    v = (v ^ v >> 30) * 0xBF58476D1CE4E5B9;
-    v = (v ^ v >> 27) * 0x94D049BB133111EB;
-    return v ^ v >> 31;
-}
 
 /* How an event is written: compact ASCII is what clients send most. */
 enum style { COMPACT, SPACED, UNICODE, ESCAPED };
@@ -44,11 +35,11 @@ static void event_append(struct buf *b, enum style style, uint64_t *seed)
     const char *sp = style == SPACED ? "\n    " : "";
     const char *colon = style == SPACED ? ": " : ":";
     size_t start = b->len;
-    uint64_t r = random_next(seed);
+    uint64_t r = bench_random(seed);
     buf_printf(b, "{%s\"type\"%s\"%s\",%s\"ts\"%s\"2026-02-%02uT%02u:%02u:%02u.%03uZ\",", sp, colon,
                types[r % 4], sp, colon, (unsigned)(r >> 8) % 28 + 1, (unsigned)(r >> 16) % 24,
                (unsigned)(r >> 24) % 60, (unsigned)(r >> 32) % 60, (unsigned)(r >> 40) % 1000);
-    r = random_next(seed);
+    r = bench_random(seed);
     if (r % 3 == 0)
         buf_printf(b, "%s\"source\"%s\"shop-%u\",", sp, colon, (unsigned)(r >> 8) % 100);
     buf_printf(b, "%s\"data\"%s{\"id\"%s%u,\"user\"%s\"u_%08x\",\"total\"%s%u.%02u,", sp, colon,
@@ -59,20 +50,13 @@ static void event_append(struct buf *b, enum style style, uint64_t *seed)
                colon);
     while (b->len - start < EVENT_BYTES - 3) {
         if (style == UNICODE)
-            buf_append(b, &"\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e"[random_next(seed) % 3 * 3], 3);
-        else if (style == ESCAPED && random_next(seed) % 4 == 0)
+            buf_append(b, &"\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e"[bench_random(seed) % 3 * 3], 3);
+        else if (style == ESCAPED && bench_random(seed) % 4 == 0)
             buf_append_str(b, "\\n");
         else
-            buf_append_char(b, "abcdefghijklmnop rstuvwxyz.-0123"[random_next(seed) % 32]);
+            buf_append_char(b, "abcdefghijklmnop rstuvwxyz.-0123"[bench_random(seed) % 32]);
     }
     buf_append_str(b, "\"}},");
-}
-
-static double now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 static size_t scan_all(json_engine_fn *scan, const struct buf *text, const struct json_names *names)
@@ -83,10 +67,8 @@ static size_t scan_all(json_engine_fn *scan, const struct buf *text, const struc
             .data = text->data + at, .len = text->len - at, .origin = at, .at_end = true};
         struct json_scan out;
         if (json_scan_with(scan, &in, names, LIMIT_JSON_DEPTH, &out) != OK ||
-            !json_scan_found(&out, 0)) {
-            fprintf(stderr, "json_bench: %s\n", err_last()->text);
-            exit(1);
-        }
+            !json_scan_found(&out, 0))
+            bench_die("%s", err_last()->text);
         at += out.len + 1;
     }
     return events;
@@ -105,10 +87,10 @@ static void engine_measure(const struct json_engine *engine, enum style style,
     (void)scan_all(engine->scan, text, names);
     for (size_t run = 0; run < runs; run++) {
         size_t events = 0;
-        double start = now_ns();
+        double start = bench_thread_cpu_s();
         for (int round = 0; round < ROUNDS; round++)
             events += scan_all(engine->scan, text, names);
-        ns[run] = (now_ns() - start) / (double)events;
+        ns[run] = (bench_thread_cpu_s() - start) * 1e9 / (double)events;
     }
     qsort(ns, runs, sizeof(ns[0]), double_compare);
     double bytes = (double)text->len / EVENTS;
@@ -122,8 +104,8 @@ static void engine_measure(const struct json_engine *engine, enum style style,
 
 int main(int argc, char **argv)
 {
-    size_t runs = argc > 1 ? strtoul(argv[1], NULL, 10) : 5;
-    uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    size_t runs = argc > 1 ? bench_parse_u64(argv[1], "runs") : 5;
+    uint64_t seed = argc > 2 ? bench_parse_u64(argv[2], "seed") : 1;
     if (runs == 0 || runs > RUNS_MAX) {
         fprintf(stderr, "usage: json_bench [runs, 1 to %d] [seed]\n", RUNS_MAX);
         return 2;

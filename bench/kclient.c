@@ -13,7 +13,7 @@ void kclient_set(rd_kafka_conf_t *conf, const char *name, const char *value)
         bench_die("librdkafka: %s", reason);
 }
 
-void kclient_set_pair(rd_kafka_conf_t *conf, const char *pair)
+void kclient_set_pair(void *conf, const char *pair)
 {
     const char *equals = strchr(pair, '=');
 

@@ -5,12 +5,12 @@
  * Prints one JSON line: records/s and MB/s of keys and values from the first record to the last,
  * the broker's CPU per million records. One thread of its own beside librdkafka's.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "bench/common.h"
 #include "bench/kclient.h"
+#include "bench/options.h"
 
 #define BATCH_MAX 8192
 #define SILENCE_MS 10000 /* nothing for so long is a failure */
@@ -19,9 +19,9 @@ struct options {
     const char *brokers;
     const char *topic;
     const char *label;
-    int32_t partition;
+    uint64_t partition;
     uint64_t records_max; /* 0: up to the partition's end */
-    pid_t server_pid;
+    uint64_t server_pid;
 };
 
 struct tally {
@@ -66,15 +66,15 @@ static int run(const struct options *o, rd_kafka_conf_t *conf)
     rd_kafka_t *client = kclient_new(RD_KAFKA_CONSUMER, conf);
     rd_kafka_topic_t *topic = rd_kafka_topic_new(client, o->topic, NULL);
     struct tally tally = {.next_offset = -1};
+    int32_t partition = (int32_t)o->partition;
     double server_cpu = bench_process_cpu_s(o->server_pid);
     uint64_t begin = 0;
     uint64_t end = 0;
 
-    if (topic == NULL ||
-        rd_kafka_consume_start(topic, o->partition, RD_KAFKA_OFFSET_BEGINNING) != 0)
+    if (topic == NULL || rd_kafka_consume_start(topic, partition, RD_KAFKA_OFFSET_BEGINNING) != 0)
         bench_die("consume_start: %s", rd_kafka_err2str(rd_kafka_last_error()));
     while (!tally.ended && (o->records_max == 0 || tally.records < o->records_max)) {
-        ssize_t n = rd_kafka_consume_batch(topic, o->partition, SILENCE_MS, batch, BATCH_MAX);
+        ssize_t n = rd_kafka_consume_batch(topic, partition, SILENCE_MS, batch, BATCH_MAX);
         if (n <= 0)
             bench_die("nothing came for %d s", SILENCE_MS / 1000);
         if (begin == 0)
@@ -88,7 +88,7 @@ static int run(const struct options *o, rd_kafka_conf_t *conf)
     }
     server_cpu = bench_process_cpu_s(o->server_pid) - server_cpu;
     print_result(o, &tally, (double)(end - begin) / 1e9, server_cpu, bench_self_cpu_s());
-    rd_kafka_consume_stop(topic, o->partition);
+    rd_kafka_consume_stop(topic, partition);
     rd_kafka_topic_destroy(topic);
     rd_kafka_destroy(client);
     return tally.records == 0;
@@ -102,56 +102,24 @@ static const char usage[] =
     "  --label TEXT        \"bench\" in the result (consume)\n"
     "Example: kcons --topic events 127.0.0.1:9092\n";
 
-static void set_option(struct options *o, rd_kafka_conf_t *conf, int letter, const char *value)
-{
-    switch (letter) {
-    case 't':
-        o->topic = value;
-        break;
-    case 'p':
-        o->partition = (int32_t)bench_parse_u64(value, "--partition");
-        break;
-    case 'n':
-        o->records_max = bench_parse_u64(value, "--records");
-        break;
-    case 'P':
-        o->server_pid = (pid_t)bench_parse_u64(value, "--pid");
-        break;
-    case 'x':
-        kclient_set_pair(conf, value);
-        break;
-    case 'l':
-        o->label = value;
-        break;
-    case 'h':
-        fputs(usage, stdout);
-        exit(0);
-    default:
-        fputs(usage, stderr);
-        exit(2);
-    }
-}
-
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {{"topic", 1, NULL, 't'},   {"partition", 1, NULL, 'p'},
-                                          {"records", 1, NULL, 'n'}, {"pid", 1, NULL, 'P'},
-                                          {"set", 1, NULL, 'x'},     {"label", 1, NULL, 'l'},
-                                          {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
-    struct options o = {.topic = "bench", .label = "consume"};
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    int letter;
+    struct options o = {.topic = "bench", .label = "consume"};
+    const struct bench_option options[] = {{"topic", .text = &o.topic},
+                                           {"partition", .whole = &o.partition},
+                                           {"records", .whole = &o.records_max},
+                                           {"pid", .whole = &o.server_pid},
+                                           {"set", .call = kclient_set_pair, .arg = conf},
+                                           {"label", .text = &o.label},
+                                           {NULL}};
 
     kclient_set(conf, "enable.partition.eof", "true");
     kclient_set(conf, "queued.min.messages", "1000000");
     kclient_set(conf, "fetch.message.max.bytes", "8388608");
-    while ((letter = getopt_long(argc, argv, "", longs, NULL)) != -1)
-        set_option(&o, conf, letter, optarg);
-    if (optind != argc - 1) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    o.brokers = argv[optind];
+    o.brokers = bench_options(argc, argv, options, usage);
+    if (o.partition > INT32_MAX)
+        bench_usage(usage);
     kclient_set(conf, "bootstrap.servers", o.brokers);
     return run(&o, conf);
 }

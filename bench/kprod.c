@@ -8,7 +8,6 @@
  * is delivered: reports within the measured window. A failed delivery ends the run with status 1.
  * Prints one JSON line. One thread of its own beside librdkafka's.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "bench/events.h"
 #include "bench/hist.h"
 #include "bench/kclient.h"
+#include "bench/options.h"
 
 #define RING_BYTES MIB(64)
 #define POLL_EVERY 512       /* records between looks at delivery reports */
@@ -33,7 +33,7 @@ struct options {
     double warmup_s;
     double seconds;
     uint64_t seed;
-    pid_t server_pid;
+    uint64_t server_pid;
 };
 
 struct run {
@@ -205,55 +205,9 @@ static const char usage[] =
     "  --label TEXT          \"bench\" in the result (produce)\n"
     "Example: kprod --codec none --bytes 1024 127.0.0.1:9092\n";
 
-static void set_option(struct options *o, rd_kafka_conf_t *conf, int letter, const char *value)
-{
-    switch (letter) {
-    case 't':
-        o->topic = value;
-        break;
-    case 'b':
-        o->record_bytes = bench_parse_u64(value, "--bytes");
-        break;
-    case 'c':
-        o->codec = value;
-        break;
-    case 'r':
-        o->rate = bench_parse_double(value, "--rate");
-        break;
-    case 's':
-        o->seconds = bench_parse_double(value, "--seconds");
-        break;
-    case 'w':
-        o->warmup_s = bench_parse_double(value, "--warmup");
-        break;
-    case 'S':
-        o->seed = bench_parse_u64(value, "--seed");
-        break;
-    case 'P':
-        o->server_pid = (pid_t)bench_parse_u64(value, "--pid");
-        break;
-    case 'x':
-        kclient_set_pair(conf, value);
-        break;
-    case 'l':
-        o->label = value;
-        break;
-    case 'h':
-        fputs(usage, stdout);
-        exit(0);
-    default:
-        fputs(usage, stderr);
-        exit(2);
-    }
-}
-
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"topic", 1, NULL, 't'}, {"bytes", 1, NULL, 'b'},   {"codec", 1, NULL, 'c'},
-        {"rate", 1, NULL, 'r'},  {"seconds", 1, NULL, 's'}, {"warmup", 1, NULL, 'w'},
-        {"seed", 1, NULL, 'S'},  {"pid", 1, NULL, 'P'},     {"set", 1, NULL, 'x'},
-        {"label", 1, NULL, 'l'}, {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
     struct options o = {.topic = "bench",
                         .codec = "lz4",
                         .label = "produce",
@@ -261,20 +215,25 @@ int main(int argc, char **argv)
                         .warmup_s = 3,
                         .seconds = 10,
                         .seed = 1};
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    int letter;
+    const struct bench_option options[] = {{"topic", .text = &o.topic},
+                                           {"bytes", .whole = &o.record_bytes},
+                                           {"codec", .text = &o.codec},
+                                           {"rate", .real = &o.rate},
+                                           {"seconds", .real = &o.seconds},
+                                           {"warmup", .real = &o.warmup_s},
+                                           {"seed", .whole = &o.seed},
+                                           {"pid", .whole = &o.server_pid},
+                                           {"set", .call = kclient_set_pair, .arg = conf},
+                                           {"label", .text = &o.label},
+                                           {NULL}};
 
     kclient_set(conf, "acks", "all");
     kclient_set(conf, "enable.idempotence", "false");
     kclient_set(conf, "queue.buffering.max.messages", "1000000");
     kclient_set(conf, "queue.buffering.max.kbytes", "65536");
-    while ((letter = getopt_long(argc, argv, "", longs, NULL)) != -1)
-        set_option(&o, conf, letter, optarg);
-    if (optind != argc - 1 || o.seconds <= 0) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    o.brokers = argv[optind];
+    o.brokers = bench_options(argc, argv, options, usage);
+    if (o.seconds <= 0)
+        bench_usage(usage);
     kclient_set(conf, "bootstrap.servers", o.brokers);
     kclient_set(conf, "compression.codec", o.codec);
     return run(&o, conf);

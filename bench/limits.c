@@ -16,7 +16,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -29,6 +28,7 @@
 
 #include "bench/common.h"
 #include "bench/hist.h"
+#include "bench/options.h"
 
 #define FILE_BYTES MIB(256)
 #define FRESH_BYTES MIB(2048) /* more than the kernel has at hand from files just deleted */
@@ -229,30 +229,17 @@ static const char usage[] = "Usage: limits [--seconds S] [--only sync|sendfile] 
 
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {{"seconds", 1, NULL, 's'},
-                                          {"only", 1, NULL, 'o'},
-                                          {"help", 0, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
     static const size_t groups[] = {KIB(4), KIB(64), KIB(256), MIB(1)};
-    struct options o = {.seconds = 2, .sync = true, .sendfile = true};
-    int letter;
+    struct options o = {.seconds = 2};
+    const char *only = NULL;
+    const struct bench_option options[] = {
+        {"seconds", .real = &o.seconds}, {"only", .text = &only}, {NULL}};
 
-    while ((letter = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (letter == 's') {
-            o.seconds = bench_parse_double(optarg, "--seconds");
-        } else if (letter == 'o') {
-            o.sync = strcmp(optarg, "sync") == 0;
-            o.sendfile = strcmp(optarg, "sendfile") == 0;
-        } else {
-            fputs(usage, letter == 'h' ? stdout : stderr);
-            return letter == 'h' ? 0 : 2;
-        }
-    }
-    if (optind != argc - 1 || (!o.sync && !o.sendfile)) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    o.directory = argv[optind];
+    o.directory = bench_options(argc, argv, options, usage);
+    o.sync = only == NULL || strcmp(only, "sync") == 0;
+    o.sendfile = only == NULL || strcmp(only, "sendfile") == 0;
+    if (!o.sync && !o.sendfile)
+        bench_usage(usage);
     signal(SIGPIPE, SIG_IGN); /* the sender learns from sendfile that its reader has gone */
     for (size_t i = 0; o.sync && i < ARRAY_LEN(groups); i++) {
         measure_sync(&o, groups[i], false);

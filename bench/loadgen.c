@@ -15,7 +15,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +27,7 @@
 #include "bench/common.h"
 #include "bench/events.h"
 #include "bench/hist.h"
+#include "bench/options.h"
 #include "bench/requests.h"
 
 #define RESPONSE_MAX                                                                               \
@@ -44,7 +44,7 @@ struct options {
     double warmup_s;
     double seconds;
     size_t threads;
-    pid_t server_pid;
+    uint64_t server_pid;
     const char *label;
 };
 
@@ -388,80 +388,28 @@ static enum body_form parse_form(const char *text)
     bench_die("--form is events, array or ndjson, not \"%s\"", text);
 }
 
-static void set_option(struct options *o, int letter, const char *value)
-{
-    switch (letter) {
-    case 'e':
-        o->spec.events = bench_parse_u64(value, "--events");
-        break;
-    case 'f':
-        o->spec.form = parse_form(value);
-        break;
-    case 'c':
-        o->conns = bench_parse_u64(value, "--conns");
-        break;
-    case 'r':
-        o->rate = bench_parse_double(value, "--rate");
-        break;
-    case 's':
-        o->seconds = bench_parse_double(value, "--seconds");
-        break;
-    case 'w':
-        o->warmup_s = bench_parse_double(value, "--warmup");
-        break;
-    case 'p':
-        o->spec.path = value;
-        break;
-    case 't':
-        o->spec.token = value;
-        break;
-    case 'S':
-        o->spec.seed = bench_parse_u64(value, "--seed");
-        break;
-    case 'm':
-        o->spec.memory = bench_parse_u64(value, "--memory");
-        break;
-    case 'T':
-        o->threads = bench_parse_u64(value, "--threads");
-        break;
-    case 'P':
-        o->server_pid = (pid_t)bench_parse_u64(value, "--pid");
-        break;
-    case 'l':
-        o->label = value;
-        break;
-    case 'h':
-        fputs(usage, stdout);
-        exit(0);
-    default:
-        fputs(usage, stderr);
-        exit(2);
-    }
-}
-
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"events", 1, NULL, 'e'}, {"form", 1, NULL, 'f'},    {"conns", 1, NULL, 'c'},
-        {"rate", 1, NULL, 'r'},   {"seconds", 1, NULL, 's'}, {"warmup", 1, NULL, 'w'},
-        {"path", 1, NULL, 'p'},   {"token", 1, NULL, 't'},   {"seed", 1, NULL, 'S'},
-        {"memory", 1, NULL, 'm'}, {"threads", 1, NULL, 'T'}, {"pid", 1, NULL, 'P'},
-        {"label", 1, NULL, 'l'},  {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
     struct options o = {.spec = {.path = "/ingest", .events = 1, .memory = MIB(64), .seed = 1},
                         .conns = 64,
                         .warmup_s = 2,
                         .seconds = 10,
                         .threads = 1,
                         .label = "ingest"};
-    int letter;
+    const char *form = "events";
+    const struct bench_option options[] = {
+        {"events", .whole = &o.spec.events}, {"form", .text = &form},
+        {"conns", .whole = &o.conns},        {"rate", .real = &o.rate},
+        {"seconds", .real = &o.seconds},     {"warmup", .real = &o.warmup_s},
+        {"path", .text = &o.spec.path},      {"token", .text = &o.spec.token},
+        {"seed", .whole = &o.spec.seed},     {"memory", .whole = &o.spec.memory},
+        {"threads", .whole = &o.threads},    {"pid", .whole = &o.server_pid},
+        {"label", .text = &o.label},         {NULL}};
 
-    while ((letter = getopt_long(argc, argv, "", longs, NULL)) != -1)
-        set_option(&o, letter, optarg);
-    if (optind != argc - 1 || o.spec.events == 0 || o.threads == 0 || o.threads > THREADS_MAX ||
-        o.conns < o.threads || o.seconds <= 0) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    o.spec.address = argv[optind];
+    o.spec.address = bench_options(argc, argv, options, usage);
+    o.spec.form = parse_form(form);
+    if (o.spec.events == 0 || o.threads == 0 || o.threads > THREADS_MAX || o.conns < o.threads ||
+        o.seconds <= 0)
+        bench_usage(usage);
     return run(&o);
 }

@@ -13,11 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "bench/common.h"
 #include "bench/events.h"
 #include "parquet.h"
 
@@ -45,19 +45,6 @@ struct input {
     size_t count;
 };
 
-static double cpu_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-_Noreturn static void fail(const char *what)
-{
-    fprintf(stderr, "parquet_bench: %s\n", what);
-    exit(1);
-}
-
 static void make_input(struct input *in, size_t count, uint64_t seed)
 {
     struct event_source source;
@@ -72,7 +59,7 @@ static void make_input(struct input *in, size_t count, uint64_t seed)
         const char *end =
             type != NULL ? memchr(type + 8, '"', (size_t)(json + len - type - 8)) : NULL;
         if (end == NULL)
-            fail("an event without a type");
+            bench_die("an event without a type");
         e->at = in->text.len;
         e->len = (uint32_t)len;
         e->type_at = (uint32_t)(type + 8 - json);
@@ -113,7 +100,7 @@ static void write_rows(struct pq_writer *w, const struct input *in, struct pq_er
                                         [TS] = {.i64 = e->ts},
                                         [DATA] = bytes_of(json, e->len)};
         if (pq_writer_row(w, row, err) != PQ_OK)
-            fail(err->text);
+            bench_die("%s", err->text);
     }
 }
 
@@ -128,19 +115,19 @@ static void bench_write(const char *path, size_t rows, uint64_t seed)
     }
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
-        fail("the file cannot be made");
+        bench_die_errno("%s", path);
     struct pq_write_options options = {.codec = PQ_ZSTD, .level = 1, .write = write_fd, .arg = &fd};
     struct pq_error err = {{0}};
     struct pq_writer *w = NULL;
     struct pq_written written;
-    double start = cpu_seconds();
+    double start = bench_thread_cpu_s();
     if (pq_writer_new(columns, COLUMNS, &options, &w, &err) != PQ_OK)
-        fail(err.text);
+        bench_die("%s", err.text);
     write_rows(w, &in, &err);
     if (pq_writer_finish(w, &written, &err) != PQ_OK)
-        fail(err.text);
+        bench_die("%s", err.text);
     pq_writer_free(w);
-    double cpu = cpu_seconds() - start;
+    double cpu = bench_thread_cpu_s() - start;
     close(fd);
     printf("{\"bench\":\"parquet\",\"mode\":\"write\",\"library\":\"spillway\",\"rows\":%zu,"
            "\"input_bytes\":%" PRIu64 ",\"json_bytes\":%" PRIu64 ",\"file_bytes\":%" PRIu64
@@ -169,16 +156,16 @@ static void bench_read(const char *path)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
     if (size < 0)
-        fail("the file cannot be read");
+        bench_die_errno("%s", path);
     struct pq_read_options options = {.read = read_fd, .arg = &fd, .size = (uint64_t)size};
     struct pq_error err = {{0}};
     struct pq_reader *r = NULL;
-    double start = cpu_seconds();
+    double start = bench_thread_cpu_s();
     if (pq_reader_open(&options, &r, &err) != PQ_OK)
-        fail(err.text);
+        bench_die("%s", err.text);
     size_t count = pq_reader_column_count(r);
     if (count != COLUMNS)
-        fail("not a file of this program");
+        bench_die("%s is not a file of this program", path);
     struct pq_value row[COLUMNS];
     uint64_t rows = 0, bytes = 0, sum = 0;
     int rc = PQ_OK;
@@ -188,9 +175,9 @@ static void bench_read(const char *path)
         rows++;
     }
     if (rc != PQ_END)
-        fail(err.text);
+        bench_die("%s", err.text);
     pq_reader_free(r);
-    double cpu = cpu_seconds() - start;
+    double cpu = bench_thread_cpu_s() - start;
     close(fd);
     printf("{\"bench\":\"parquet\",\"mode\":\"read\",\"library\":\"spillway\",\"rows\":%" PRIu64
            ",\"input_bytes\":%" PRIu64 ",\"cpu_s\":%.4f,\"mb_per_s\":%.1f,\"sum\":%" PRIu64 "}\n",
@@ -200,8 +187,8 @@ static void bench_read(const char *path)
 int main(int argc, char **argv)
 {
     if (argc >= 3 && strcmp(argv[1], "write") == 0) {
-        size_t rows = argc > 3 ? strtoul(argv[3], NULL, 10) : 1000000;
-        bench_write(argv[2], rows, argc > 4 ? strtoull(argv[4], NULL, 10) : 1);
+        size_t rows = argc > 3 ? bench_parse_u64(argv[3], "rows") : 1000000;
+        bench_write(argv[2], rows, argc > 4 ? bench_parse_u64(argv[4], "seed") : 1);
     } else if (argc == 3 && strcmp(argv[1], "read") == 0) {
         bench_read(argv[2]);
     } else {

@@ -8,7 +8,6 @@
  *
  * Threads: one.
  */
-#include <getopt.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 
 #include "base/base.h"
 #include "bench/common.h"
+#include "bench/options.h"
 
 #define DOC_BYTES 200
 
@@ -120,31 +120,16 @@ static const char usage[] = "Usage: upsert [--docs N] [--changes N] [--batch N] 
 
 int main(int argc, char **argv)
 {
-    static const struct option longs[] = {{"docs", 1, NULL, 'd'},  {"changes", 1, NULL, 'c'},
-                                          {"batch", 1, NULL, 'b'}, {"seed", 1, NULL, 's'},
-                                          {"help", 0, NULL, 'h'},  {NULL, 0, NULL, 0}};
     struct options o = {.docs = 1000000, .changes = 1000000, .batch = 200000, .seed = 1};
-    int letter;
+    const struct bench_option options[] = {{"docs", .whole = &o.docs},
+                                           {"changes", .whole = &o.changes},
+                                           {"batch", .whole = &o.batch},
+                                           {"seed", .whole = &o.seed},
+                                           {NULL}};
 
-    while ((letter = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (letter == 'd') {
-            o.docs = bench_parse_u64(optarg, "--docs");
-        } else if (letter == 'c') {
-            o.changes = bench_parse_u64(optarg, "--changes");
-        } else if (letter == 'b') {
-            o.batch = bench_parse_u64(optarg, "--batch");
-        } else if (letter == 's') {
-            o.seed = bench_parse_u64(optarg, "--seed");
-        } else {
-            fputs(usage, letter == 'h' ? stdout : stderr);
-            return letter == 'h' ? 0 : 2;
-        }
-    }
-    if (optind != argc - 1 || o.docs == 0 || o.batch == 0) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    o.path = argv[optind];
+    o.path = bench_options(argc, argv, options, usage);
+    if (o.docs == 0 || o.batch == 0)
+        bench_usage(usage);
     measure(&o);
     return 0;
 }
