@@ -69,10 +69,7 @@ static enum format_encoding encode_integers(struct column_writer *c, struct pq_b
 {
     if (c->encoding == PQ_AUTO || c->encoding == PQ_DELTA_BINARY) {
         size_t start = out->len;
-        if (c->type == PQ_INT32)
-            encode_delta_i32(out, c->data.data, c->page_values);
-        else
-            encode_delta_i64(out, c->data.data, c->page_values);
+        encode_delta(out, c->data.data, c->page_values, c->type == PQ_INT32 ? 4 : 8);
         if (c->encoding == PQ_DELTA_BINARY || (out->len - start) * 4 < c->data.len * 3)
             return FORMAT_DELTA_BINARY_PACKED;
         out->len = start;
@@ -90,7 +87,7 @@ static enum format_encoding encode_byte_arrays(struct column_writer *c, struct p
         encode_plain_bytes(out, words_of(c), c->page_values, c->data.data);
         return FORMAT_PLAIN;
     }
-    encode_delta_i32(out, c->words.data, c->page_values);
+    encode_delta(out, c->words.data, c->page_values, 4);
     pq_buf_append(out, c->data.data, c->data.len);
     return FORMAT_DELTA_LENGTH_BYTE_ARRAY;
 }

@@ -160,40 +160,29 @@ static void delta_header(struct pq_buf *out, size_t count, int64_t first)
     pq_buf_zigzag(out, first);
 }
 
-/* Both widths compute modulo their own, as the format demands of differences that overflow. */
-
-void encode_delta_i32(struct pq_buf *out, const uint8_t *values, size_t count)
+static uint64_t integer_at(const uint8_t *values, size_t i, unsigned width)
 {
-    uint32_t last = count > 0 ? pq_get_le32(values) : 0;
-    delta_header(out, count, (int32_t)last);
-    for (size_t i = 1; i < count; i += BLOCK) {
-        uint64_t deltas[BLOCK] = {0};
-        size_t n = count - i < BLOCK ? count - i : BLOCK;
-        int32_t least = INT32_MAX;
-        for (size_t k = 0; k < n; k++) {
-            uint32_t value = pq_get_le32(values + 4 * (i + k));
-            int32_t delta = (int32_t)(value - last);
-            least = delta < least ? delta : least;
-            deltas[k] = (uint32_t)delta;
-            last = value;
-        }
-        for (size_t k = 0; k < n; k++)
-            deltas[k] = (uint32_t)((uint32_t)deltas[k] - (uint32_t)least);
-        delta_block(out, deltas, n, least);
-    }
+    return width == 4 ? pq_get_le32(values + 4 * i) : pq_get_le64(values + 8 * i);
 }
 
-void encode_delta_i64(struct pq_buf *out, const uint8_t *values, size_t count)
+/* A difference as the signed number of `width` bytes that it is modulo 2^(8 * width), as the format
+ * demands of those that overflow. */
+static int64_t wrap(uint64_t difference, unsigned width)
 {
-    uint64_t last = count > 0 ? pq_get_le64(values) : 0;
-    delta_header(out, count, (int64_t)last);
+    return width == 4 ? (int32_t)(uint32_t)difference : (int64_t)difference;
+}
+
+void encode_delta(struct pq_buf *out, const uint8_t *values, size_t count, unsigned width)
+{
+    uint64_t last = count > 0 ? integer_at(values, 0, width) : 0;
+    delta_header(out, count, wrap(last, width));
     for (size_t i = 1; i < count; i += BLOCK) {
         uint64_t deltas[BLOCK] = {0};
         size_t n = count - i < BLOCK ? count - i : BLOCK;
         int64_t least = INT64_MAX;
         for (size_t k = 0; k < n; k++) {
-            uint64_t value = pq_get_le64(values + 8 * (i + k));
-            int64_t delta = (int64_t)(value - last);
+            uint64_t value = integer_at(values, i + k, width);
+            int64_t delta = wrap(value - last, width);
             least = delta < least ? delta : least;
             deltas[k] = (uint64_t)delta;
             last = value;

@@ -22,8 +22,7 @@ void encode_booleans(struct pq_buf *out, const uint8_t *values, size_t count);
 void encode_plain_bytes(struct pq_buf *out, const uint32_t *lengths, size_t count,
                         const uint8_t *bytes);
 
-/** DELTA_BINARY_PACKED of INT32 or INT64. */
-void encode_delta_i32(struct pq_buf *out, const uint8_t *values, size_t count);
-void encode_delta_i64(struct pq_buf *out, const uint8_t *values, size_t count);
+/** DELTA_BINARY_PACKED of integers of `width` bytes: 4 or 8. */
+void encode_delta(struct pq_buf *out, const uint8_t *values, size_t count, unsigned width);
 
 #endif

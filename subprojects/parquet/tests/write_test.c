@@ -59,7 +59,7 @@ static void delta_packs_as_in_the_specification(void **state)
     (void)state;
     static const int32_t values[] = {7, 5, 3, 1, 2, 3, 4, 5};
     struct pq_buf out = {0};
-    encode_delta_i32(&out, (const uint8_t *)values, 8);
+    encode_delta(&out, (const uint8_t *)values, 8, 4);
     /* 128, 4 miniblocks, 8 values, first 7; least delta -2; widths 2 0 0 0; 0 0 0 3 3 3 3. */
     assert_bytes(&out, BYTES(0x80, 0x01, 4, 8, 14, 3, 2, 0, 0, 0, 0xc0, 0x3f, 0, 0, 0, 0, 0, 0));
     pq_buf_release(&out);
@@ -70,7 +70,7 @@ static void delta_of_extremes_keeps_its_width(void **state)
     (void)state;
     static const int64_t values[] = {INT64_MIN, INT64_MAX, INT64_MIN};
     struct pq_buf out = {0};
-    encode_delta_i64(&out, (const uint8_t *)values, 3);
+    encode_delta(&out, (const uint8_t *)values, 3, 8);
     /* Differences modulo 2^64: -1 and 1; 2 above the least takes two bits. */
     size_t start = out.len - 4 - 8;
     assert_int_equal(out.data[start - 1], 1); /* zigzag(-1) */
