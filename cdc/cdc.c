@@ -317,6 +317,8 @@ static err_t wait_for(struct cdc *c, const struct goal *g, bool deltas, int64_t 
 {
     err_t err;
     while ((err = goal_state(g, deltas)) == ERR_AGAIN) {
+        if (c->waits_over)
+            return err_fail(ERR_UNAVAILABLE, "the server is stopping");
         int64_t left_ms = (until_ns - clock_mono_ns(c->options.clock)) / 1000000;
         if (left_ms <= 0)
             return err_fail(ERR_REQUEST_TIMEOUT, "namespace %s is at LSN %lld, not yet at %lld",
@@ -346,6 +348,16 @@ err_t cdc_flush(struct cdc *c, const char *namespace_name, bool deltas, int time
     if (namespace_name != NULL && count == 0)
         return err_fail(ERR_NOT_FOUND, "there is no namespace \"%.100s\"", namespace_name);
     return err;
+}
+
+void cdc_end_waits(struct cdc *c)
+{
+    if (c == NULL)
+        return;
+    lock_acquire(&c->lock);
+    c->waits_over = true;
+    lock_cond_broadcast(&c->progress);
+    lock_release(&c->lock);
 }
 
 size_t cdc_lags(struct cdc *c, struct cdc_lag *out, size_t cap)

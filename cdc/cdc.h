@@ -44,8 +44,12 @@ void cdc_stop(struct cdc *c);
 
 /** Waits until every change acknowledged before the call is in the state (and, with `deltas`, in
  * delta files of the store), of one namespace or (NULL) all. Blocks. ERR_NOT_FOUND,
- * ERR_REQUEST_TIMEOUT, ERR_IO with what is in the way, ERR_UNAVAILABLE: deltas without a store. */
+ * ERR_REQUEST_TIMEOUT, ERR_IO with what is in the way, ERR_UNAVAILABLE: deltas without a store, or
+ * the waits are over. */
 err_t cdc_flush(struct cdc *c, const char *namespace_name, bool deltas, int timeout_ms) MUST_USE;
+/** From now on cdc_flush does not wait: ERR_UNAVAILABLE for what is not done yet, also to those who
+ * wait already. Before cdc_stop. NULL-safe. */
+void cdc_end_waits(struct cdc *c);
 
 #define CDC_NAMESPACE_MAX 250 /* bytes, with a NUL */
 struct cdc_lag {

@@ -74,6 +74,7 @@ struct cdc {
     pthread_t thread;
     bool running;
     atomic_bool stopping;
+    bool waits_over;           /* under lock: nobody waits for progress any more */
     struct lock lock;          /* LOCK_RANK_LEAF */
     struct lock_cond wake;     /* the thread's */
     struct lock_cond progress; /* of those who flush */

@@ -60,6 +60,7 @@ err_t op_source(struct query_op *op, struct source **ret_source)
                                            .data_dir = o->data_dir,
                                            .store = o->store,
                                            .log = o->log,
-                                           .cdc = o->cdc};
+                                           .cdc = o->cdc,
+                                           .stop = &op->q->stopping};
     return source_open(&options, ret_source);
 }

@@ -37,9 +37,8 @@ static err_t check_base(const struct cleanup *c)
     struct state_doc doc;
     err_t err;
     TRY(docs_open(c->job->store, c->job->dir, &c->plan.base->file, NULL, &r));
-    do
-        err = docs_next(r, &doc);
-    while (err == OK);
+    while ((err = docs_next(r, &doc)) == OK && (err = source_check_stop(c->job->source)) == OK)
+        ;
     docs_close(r);
     return err == ERR_END ? OK : err;
 }

@@ -11,6 +11,7 @@
 #define SNAPSHOT_JOBS_H
 
 #include "snapshot/snapshot.h"
+#include "snapshot/source.h"
 
 struct job {
     struct source *source;

@@ -19,6 +19,7 @@
 #define OPEN_TRIES 5
 
 struct rebuild {
+    const struct source *source; /* borrowed */
     struct merge *merge;
     struct ahead *ahead; /* runs the merge; NULL: it runs here */
     uint64_t rows_to_read;
@@ -165,6 +166,7 @@ static err_t open_once(struct source *s, const char *namespace_name, struct slic
                                             p->snapshot.path != NULL ? p->snapshot.lsn_to : 0,
                                         .lsn_to = p->lsn_to,
                                         .ts_max_us = p->ts_max_us};
+    r->source = s;
     r->merge = merge_new(&filter);
     r->log_ts_max_us = p->ts_max_us;
     choose_check(r, p);
@@ -226,6 +228,7 @@ static err_t next_merged(struct rebuild *r, struct state_doc *ret)
 
 err_t rebuild_next(struct rebuild *r, struct state_doc *ret)
 {
+    TRY(source_check_stop(r->source));
     err_t err = next_merged(r, ret);
     if (err == ERR_END)
         return check_end(r);

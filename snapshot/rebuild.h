@@ -12,6 +12,8 @@
 #ifndef SNAPSHOT_REBUILD_H
 #define SNAPSHOT_REBUILD_H
 
+#include <stdatomic.h>
+
 #include "cdc/cdc.h"
 #include "cdc/delta.h"
 
@@ -36,6 +38,8 @@ struct source_options {
     bool writable;         /* where the store is opened here: for writing (no server may run) */
     struct log *log; /* inside the server; NULL: read without touching it where data_dir is given */
     struct cdc *cdc; /* inside the server, else NULL */
+    /* Once it is true, what takes long ends with ERR_UNAVAILABLE; NULL: never. Borrowed. */
+    const atomic_bool *stop;
 };
 /** ERR_NOT_FOUND when neither a log nor a store is there. *ret_source is owned. One thread at a
  * time. */
@@ -75,6 +79,7 @@ struct rebuild_plan {
     int64_t log_from, log_to; /* [from, to): the log's part; equal: none */
     int64_t lsn_to;           /* only changes below this LSN count */
     int64_t ts_max_us;        /* only changes with ts <= this; INT64_MAX: all */
+    int64_t base_below;       /* the snapshot ends below this LSN; 0: it may be any */
 };
 /** Resolves the target and chooses the sources. ERR_NOT_FOUND: collection, bookmark, snapshot;
  * ERR_VALIDATION with the available range: before retention, in the future, beyond the end, after
@@ -83,11 +88,11 @@ err_t rebuild_plan(struct source *s, const char *namespace_name, struct slice co
                    const struct target *t, struct rebuild_plan *ret) MUST_USE;
 void rebuild_plan_free(struct rebuild_plan *p);
 
-/** Streams the documents. */
+/** Streams the documents; before source_close. */
 struct rebuild;
 err_t rebuild_open(struct source *s, const char *namespace_name, struct slice collection,
                    const struct rebuild_plan *p, struct rebuild **ret) MUST_USE;
-/** Borrowed until the next call. ERR_END; ERR_CORRUPT names the file. */
+/** Borrowed until the next call. ERR_END; ERR_CORRUPT names the file; ERR_UNAVAILABLE: stopped. */
 err_t rebuild_next(struct rebuild *r, struct state_doc *ret) MUST_USE;
 /** The state hash and the count of the documents so far. */
 struct state_hash rebuild_hash(const struct rebuild *r, uint64_t *ret_rows);

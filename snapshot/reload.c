@@ -80,7 +80,7 @@ static err_t reload_from(const struct reload *from, const struct namespace_manif
                          struct reloading *r)
 {
     const struct source_options options = {
-        .io = from->io, .clock = from->clock, .store = from->store};
+        .io = from->io, .clock = from->clock, .store = from->store, .stop = &from->stop};
     TRY(source_open(&options, &r->source));
     r->collections = xcalloc(m->collection_count + 1, sizeof(*r->collections));
     err_t err = load_all(r, m);

@@ -5,6 +5,8 @@
 #ifndef SNAPSHOT_RELOAD_H
 #define SNAPSHOT_RELOAD_H
 
+#include <stdatomic.h>
+
 #include "cdc/cdc.h"
 
 /** What it reads from; outlives the cdc. */
@@ -12,11 +14,12 @@ struct reload {
     struct io *io;
     struct clock *clock;
     struct store *store;
+    atomic_bool stop; /* set by another thread: a reload that runs ends with ERR_UNAVAILABLE */
 };
 
 /** Fills `empty` with every collection as of covered_until. `arg` is a struct reload.
- * ERR_NOT_FOUND: the store has nothing of this namespace; ERR_CORRUPT names the file. Blocks; cdc's
- * thread. */
+ * ERR_NOT_FOUND: the store has nothing of this namespace; ERR_CORRUPT names the file;
+ * ERR_UNAVAILABLE: stopped. Blocks; cdc's thread. */
 err_t reload_state(void *arg, const char *namespace_name, int64_t log_start,
                    struct state *empty) MUST_USE;
 

@@ -67,14 +67,16 @@ static err_t view_open(const struct job *j, struct view *v)
     return err;
 }
 
-static err_t copy_docs(const struct view *v, struct docs_writer *w)
+static err_t copy_docs(const struct job *j, const struct view *v, struct docs_writer *w)
 {
     struct state_scan *scan;
     struct state_doc doc;
     TRY(state_scan_open(v->state, v->collection.id, &scan));
     err_t err;
     while ((err = state_scan_next(scan, &doc)) == OK) {
-        err = docs_writer_add(w, &doc);
+        err = source_check_stop(j->source);
+        if (err == OK)
+            err = docs_writer_add(w, &doc);
         if (err != OK)
             break;
     }
@@ -89,7 +91,7 @@ static err_t write_file(const struct job *j, const struct view *v, const char *r
     struct docs_writer *w;
     struct store_file f;
     TRY(docs_writer_open(j->store, path, &w));
-    err_t err = copy_docs(v, w);
+    err_t err = copy_docs(j, v, w);
     if (err != OK) {
         docs_writer_discard(w);
         return err;

@@ -26,6 +26,7 @@ struct source {
     bool store_is_ours;
     struct log *log;
     struct cdc *cdc;
+    const atomic_bool *stop; /* NULL: never */
     struct seen_log *logs;
     size_t log_count;
 };
@@ -53,6 +54,13 @@ struct cdc *source_cdc(const struct source *s)
 struct log *source_log(const struct source *s)
 {
     return s->log;
+}
+
+err_t source_check_stop(const struct source *s)
+{
+    if (s->stop != NULL && atomic_load_explicit(s->stop, memory_order_relaxed))
+        return err_fail(ERR_UNAVAILABLE, "the server is stopping");
+    return OK;
 }
 
 const char *source_data_dir(const struct source *s)
@@ -112,6 +120,7 @@ err_t source_open(const struct source_options *o, struct source **ret_source)
     s->store = o->store;
     s->log = o->log;
     s->cdc = o->cdc;
+    s->stop = o->stop;
     if (s->data_dir != NULL && s->log == NULL)
         TRY(check_data_dir(s));
     if (s->store == NULL)

@@ -29,6 +29,8 @@ void extent_release(struct extent *e);
 
 /** The server's log, or NULL. */
 struct log *source_log(const struct source *s);
+/** ERR_UNAVAILABLE once source_options.stop is set; asked row by row where there are many. */
+err_t source_check_stop(const struct source *s) MUST_USE;
 
 /** A reader of the batches of a namespace's shard 0 from `from` on. ERR_NOT_FOUND, ERR_CORRUPT. */
 struct batch_reader {

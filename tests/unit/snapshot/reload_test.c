@@ -73,7 +73,7 @@ static void a_state_from_the_store_is_the_same(void **state UNUSED)
                                    .store = store,
                                    .data_dir = dir,
                                    .delta_bytes = MIB(16)};
-    struct reload reload = {io_posix(), clock_real(), store};
+    struct reload reload = {.io = io_posix(), .clock = clock_real(), .store = store};
     assert_ok(cdc_start(&co, &cdc));
     assert_ok(state_open(io_posix(), other, &second));
     assert_int_equal(reload_state(&reload, "default", 1, second), ERR_NOT_FOUND);
