@@ -3,14 +3,22 @@
  *
  * C1. A merge keeps every change, and the run's range of LSNs: restores and history read the same
  *     from it. Its state hash is that of the run's last delta.
+ *
  * C2. A run lies within one UTC day (of when its deltas were made), so that retention can let go of
  *     days, and within COMPACT_BYTES. It grows from newer to older while the next older delta is
- * not much larger than what it has: each change is rewritten a few times, not every time. C3. The
- * merged file's number is taken in the manifest before it is written, so that nobody else uses it,
- * and an interrupted merge is an orphan (J3). C4. data.parquet has one name. So the manifest
- * forgets it before it is replaced, and names it again afterwards: a crash in between leaves a
- * collection without compacted data, which is complete without it. What is written has the state
- * hash that the last delta recorded, or is refused.
+ *     not much larger than what it has: each change is rewritten a few times, not every time.
+ *
+ * C3. The merged file's number is taken in the manifest before it is written, so that nobody else
+ *     uses it, and an interrupted merge is an orphan (J3).
+ *
+ * C4. data.parquet has one name. So the manifest forgets it before it is replaced, and names it
+ *     again afterwards: a crash in between leaves a collection without compacted data, which is
+ *     complete without it. What is written has the state hash that the last delta recorded, or is
+ *     refused.
+ *
+ * C5. By the clock data.parquet is written anew only when the deltas behind it are not much smaller
+ *     than it is (the rule of C2): a byte of changes costs a few bytes of writing, however large
+ *     the collection. On demand it is always brought to the last delta.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +27,14 @@
 #include "cdc/state.h"
 #include "snapshot/jobs.h"
 #include "snapshot/merge.h"
+#include "snapshot/plan.h"
 
 #define DAY_US INT64_C(86400000000)
 #define COMPACT_BYTES MIB(256)
-#define COMPACT_SMALL MIB(1) /* below, always merged */
+/* How much larger than the new bytes an older file may be that is written again with them. */
 #define COMPACT_RATIO 4
-#define COMPACT_FILES 32 /* of one merge */
+#define COMPACT_SMALL MIB(1) /* below, always */
+#define COMPACT_FILES 32     /* of one merge */
 #define DATA_PATH "data.parquet"
 
 /* The run ------------------------------------------------------------------------------------- */
@@ -32,6 +42,12 @@
 struct run {
     size_t first, count;
 };
+
+/** Whether writing `older` bytes once more pays for `newer` ones. */
+static bool pays(uint64_t older, uint64_t newer)
+{
+    return older <= COMPACT_RATIO * newer + COMPACT_SMALL;
+}
 
 static int64_t day_of(const struct store_file *f)
 {
@@ -47,7 +63,7 @@ static struct run run_ending_at(const struct collection_manifest *m, size_t last
     while (run.first > 0 && run.count < COMPACT_FILES) {
         const struct store_file *older = &m->deltas[run.first - 1];
         if (day_of(older) != day_of(&m->deltas[last]) || bytes + older->size > COMPACT_BYTES ||
-            older->size > COMPACT_RATIO * bytes + COMPACT_SMALL)
+            !pays(older->size, bytes))
             break;
         bytes += older->size;
         run.first--;
@@ -96,7 +112,7 @@ static bool row_before(const struct change *a, const struct change *b)
     return order != 0 ? order < 0 : a->lsn < b->lsn;
 }
 
-static err_t merge_rows(struct inputs *in, struct delta_writer *w)
+static err_t merge_rows(const struct job *j, struct inputs *in, struct delta_writer *w)
 {
     for (;;) {
         size_t least = in->count;
@@ -105,6 +121,7 @@ static err_t merge_rows(struct inputs *in, struct delta_writer *w)
                 least = i;
         if (least == in->count)
             return OK;
+        TRY(source_check_stop(j->source));
         TRY(delta_writer_add(w, &in->rows[least]));
         TRY(advance(in, least));
     }
@@ -131,7 +148,7 @@ static err_t write_merged(const struct job *j, const struct store_file *files, s
     uint64_t rows = 0;
     TRY(open_inputs(j, files, count, &in));
     TRY(delta_writer_open(j->store, j->dir, number, last->made_us, &w));
-    err_t err = merge_rows(&in, w);
+    err_t err = merge_rows(j, &in, w);
     if (err != OK) {
         delta_writer_discard(w);
         return err;
@@ -194,6 +211,7 @@ static err_t replace_run(const struct job *j, const struct run *run, struct stor
     return collection_manifest_write(j->store, &m);
 }
 
+/** Merges one run. *ret_merged false: there is none. */
 static err_t merge_once(const struct job *j, bool *ret_merged)
 {
     CLEANUP(manifest_release) struct collection_manifest m = {0};
@@ -234,15 +252,6 @@ static err_t set_data_locked(const struct job *j, struct store_file *file)
     err_t err = set_data(j, file);
     manifest_unlock(j->store, j->namespace_name);
     return err;
-}
-
-/** The greatest ts that the plan's files cover. */
-static int64_t plan_ts_max(const struct rebuild_plan *plan)
-{
-    int64_t ts = plan->snapshot.path != NULL ? plan->snapshot.ts_max_us : INT64_MIN;
-    for (size_t i = 0; i < plan->delta_count; i++)
-        ts = MAX(ts, plan->deltas[i].ts_max_us);
-    return ts;
 }
 
 static err_t copy_docs(struct rebuild *r, const struct store_file *last, struct docs_writer *w)
@@ -301,7 +310,17 @@ static err_t write_data(const struct job *j, const struct rebuild_plan *plan,
     return err;
 }
 
-static err_t compact_data(const struct job *j)
+/** C5. */
+static bool data_pays(const struct collection_manifest *m)
+{
+    uint64_t behind = 0;
+    for (size_t i = 0; i < m->delta_count; i++)
+        if (m->deltas[i].lsn_to > m->data.lsn_to)
+            behind += m->deltas[i].size;
+    return pays(m->data.size, behind);
+}
+
+static err_t compact_data(const struct job *j, bool always, bool *ret_written)
 {
     CLEANUP(manifest_release) struct collection_manifest m = {0};
     CLEANUP(rebuild_plan_free) struct rebuild_plan plan = {0};
@@ -312,18 +331,37 @@ static err_t compact_data(const struct job *j)
     const struct store_file *last = m.delta_count > 0 ? &m.deltas[m.delta_count - 1] : NULL;
     if (last == NULL || last->lsn_to == 0 || (m.has_data && m.data.lsn_to >= last->lsn_to))
         return OK;
+    if (m.has_data && !always && !data_pays(&m))
+        return OK;
+    *ret_written = true;
     const struct target target = {.kind = TARGET_LSN, .value = last->lsn_to - 1};
     TRY(rebuild_plan(j->source, j->namespace_name, j->collection, &target, &plan));
     return write_data(j, &plan, last);
 }
 
-err_t snapshot_compact(struct source *src, const char *namespace_name, struct slice collection)
+static err_t compact(struct source *src, const char *namespace_name, struct slice collection,
+                     bool always, bool *ret_written)
 {
     CLEANUP(job_end) struct job j;
     TRY(job_begin(src, namespace_name, collection, &j));
     const struct removal removal = {0};
     TRY(orphans_remove(&j, &removal));
-    for (bool merged = true; merged;)
+    bool written = false;
+    for (bool merged = true; merged; written |= merged)
         TRY(merge_once(&j, &merged));
-    return compact_data(&j);
+    TRY(compact_data(&j, always, &written));
+    *ret_written = written;
+    return OK;
+}
+
+err_t snapshot_compact(struct source *src, const char *namespace_name, struct slice collection)
+{
+    bool written;
+    return compact(src, namespace_name, collection, true, &written);
+}
+
+err_t snapshot_compact_if_it_pays(struct source *src, const char *namespace_name,
+                                  struct slice collection, bool *ret_written)
+{
+    return compact(src, namespace_name, collection, false, ret_written);
 }

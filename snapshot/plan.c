@@ -33,6 +33,7 @@ static bool base_serves(const struct extent *e, const struct plan_goal *goal,
                         const struct store_file *base)
 {
     return base->lsn_to <= goal->lsn_to && base->ts_max_us <= goal->ts_max_us &&
+           (goal->base_below == 0 || base->lsn_to < goal->base_below) &&
            (base->lsn_to >= e->chain_from || base->lsn_to == goal->lsn_to);
 }
 
@@ -125,7 +126,8 @@ err_t plan_choose(const struct extent *e, const struct snapshot_list *snapshots,
                   const struct plan_goal *goal, struct rebuild_plan *ret)
 {
     CLEANUP(rebuild_plan_free)
-    struct rebuild_plan plan = {.lsn_to = goal->lsn_to, .ts_max_us = goal->ts_max_us};
+    struct rebuild_plan plan = {
+        .lsn_to = goal->lsn_to, .ts_max_us = goal->ts_max_us, .base_below = goal->base_below};
     const struct store_file *base =
         goal->snapshot != NULL ? goal->snapshot : best_base(e, snapshots, goal);
     bool from_empty = base == NULL && goal->lsn_to > 0;
@@ -148,20 +150,10 @@ err_t plan_choose(const struct extent *e, const struct snapshot_list *snapshots,
 
 /* Resolving ----------------------------------------------------------------------------------- */
 
-struct resolver {
-    struct source *source;
-    const char *namespace_name;
-    struct slice collection;
-    const struct target *target;
-    struct extent extent;
-    struct snapshot_list snapshots;
-    char text[128];
-};
-
-static void resolver_release(struct resolver *r)
+void plan_question_release(struct plan_question *q)
 {
-    extent_release(&r->extent);
-    snapshot_list_free(&r->snapshots);
+    extent_release(&q->extent);
+    snapshot_list_free(&q->snapshots);
 }
 
 static struct log_part log_tail(const char *namespace_name, struct slice collection,
@@ -241,15 +233,15 @@ static err_t match_bookmark(void *arg, const struct change *c)
 }
 
 /** Newest delta first: the first that has it has the greatest LSN. */
-static err_t search_deltas(struct resolver *r, struct bookmark_search *b)
+static err_t search_deltas(struct plan_question *q, struct bookmark_search *b)
 {
-    CLEANUP(xfree_ptr) char *dir = collection_dir(r->namespace_name, r->collection);
-    const struct collection_manifest *m = &r->extent.manifest;
+    CLEANUP(xfree_ptr) char *dir = collection_dir(q->namespace_name, q->collection);
+    const struct collection_manifest *m = &q->extent.manifest;
     for (size_t i = m->delta_count; i > 0 && b->lsn < 0; i--) {
         struct delta_reader *reader;
         struct change c;
         err_t err;
-        TRY(delta_open(source_store(r->source), dir, &m->deltas[i - 1], NULL, &reader));
+        TRY(delta_open(source_store(q->source), dir, &m->deltas[i - 1], NULL, &reader));
         while ((err = delta_next(reader, &c)) == OK)
             TRY(match_bookmark(b, &c));
         delta_close(reader);
@@ -259,115 +251,132 @@ static err_t search_deltas(struct resolver *r, struct bookmark_search *b)
     return OK;
 }
 
-static err_t find_bookmark(struct resolver *r, int64_t *ret_lsn)
+static err_t find_bookmark(struct plan_question *q, int64_t *ret_lsn)
 {
-    struct bookmark_search b = {.name = slice_of(r->target->name), .lsn = -1};
+    struct bookmark_search b = {.name = slice_of(q->target->name), .lsn = -1};
     int64_t cursor = 0;
     bool found;
-    TRY(look_in_state(r->source, r->namespace_name, r->collection, r->target->name, &found, &cursor,
+    TRY(look_in_state(q->source, q->namespace_name, q->collection, q->target->name, &found, &cursor,
                       &b.lsn));
-    if (r->extent.has_log) {
-        struct log_part tail = log_tail(r->namespace_name, r->collection, &r->extent, cursor);
-        TRY(log_part_each_raw(r->source, &tail, match_bookmark, &b));
+    if (q->extent.has_log) {
+        struct log_part tail = log_tail(q->namespace_name, q->collection, &q->extent, cursor);
+        TRY(log_part_each_raw(q->source, &tail, match_bookmark, &b));
     }
-    if (b.lsn < 0 && r->extent.has_manifest)
-        TRY(search_deltas(r, &b));
+    if (b.lsn < 0 && q->extent.has_manifest)
+        TRY(search_deltas(q, &b));
     if (b.lsn < 0)
         return err_fail(ERR_NOT_FOUND,
                         "no change of %s/%.*s that is kept carries the bookmark \"%.100s\"",
-                        r->namespace_name, (int)MIN(r->collection.len, 200), r->collection.data,
-                        r->target->name);
+                        q->namespace_name, (int)MIN(q->collection.len, 200), q->collection.data,
+                        q->target->name);
     *ret_lsn = b.lsn;
     return OK;
 }
 
-static err_t goal_at_lsn(struct resolver *r, int64_t lsn, struct plan_goal *goal)
+static err_t goal_at_lsn(struct plan_question *q, int64_t lsn, struct plan_goal *goal)
 {
-    int64_t last = r->extent.end - (r->target->exclusive ? 0 : 1);
+    int64_t last = q->extent.end - (q->target->exclusive ? 0 : 1);
     if (lsn < 0 || lsn > last)
         return err_fail(ERR_VALIDATION, "LSN %lld is beyond the end: the last one %s is %lld",
                         (long long)lsn,
-                        source_data_dir(r->source) != NULL ? "in the log" : "that the store covers",
-                        (long long)r->extent.end - 1);
-    goal->lsn_to = r->target->exclusive ? lsn : lsn + 1;
+                        source_data_dir(q->source) != NULL ? "in the log" : "that the store covers",
+                        (long long)q->extent.end - 1);
+    goal->lsn_to = q->target->exclusive ? lsn : lsn + 1;
     return OK;
 }
 
-static err_t goal_at_time(struct resolver *r, struct plan_goal *goal)
+static err_t goal_at_time(struct plan_question *q, struct plan_goal *goal)
 {
-    int64_t t = r->target->value;
+    int64_t t = q->target->value;
     char now[TIMEFMT_MAX];
-    int64_t now_us = clock_wall_us(source_clock(r->source));
+    int64_t now_us = clock_wall_us(source_clock(q->source));
     if (t > now_us) {
         timefmt_rfc3339(now_us, now);
-        return err_fail(ERR_VALIDATION, "%s lies in the future: it is %s", r->text, now);
+        return err_fail(ERR_VALIDATION, "%s lies in the future: it is %s", q->text, now);
     }
-    if (source_data_dir(r->source) == NULL && t > r->extent.covered_until_us) {
-        timefmt_rfc3339(r->extent.covered_until_us, now);
+    if (source_data_dir(q->source) == NULL && t > q->extent.covered_until_us) {
+        timefmt_rfc3339(q->extent.covered_until_us, now);
         return err_fail(ERR_VALIDATION,
                         "%s lies after %s, up to where the store covers the namespace \"%s\"; the "
                         "data directory knows more",
-                        r->text, now, r->namespace_name);
+                        q->text, now, q->namespace_name);
     }
-    goal->ts_max_us = r->target->exclusive && t > INT64_MIN ? t - 1 : t;
+    goal->ts_max_us = q->target->exclusive && t > INT64_MIN ? t - 1 : t;
     return OK;
 }
 
-static err_t goal_at_snapshot(struct resolver *r, struct plan_goal *goal)
+static err_t goal_at_snapshot(struct plan_question *q, struct plan_goal *goal)
 {
-    for (size_t i = 0; i < r->snapshots.count; i++) {
-        if (strcmp(r->snapshots.items[i].name, r->target->name) == 0) {
-            goal->snapshot = &r->snapshots.items[i].file;
+    for (size_t i = 0; i < q->snapshots.count; i++) {
+        if (strcmp(q->snapshots.items[i].name, q->target->name) == 0) {
+            goal->snapshot = &q->snapshots.items[i].file;
             goal->lsn_to = goal->snapshot->lsn_to;
             return OK;
         }
     }
     return err_fail(
         ERR_NOT_FOUND, "%s/%.*s has no snapshot \"%.100s\"; `spillway snapshot list` shows them",
-        r->namespace_name, (int)MIN(r->collection.len, 200), r->collection.data, r->target->name);
+        q->namespace_name, (int)MIN(q->collection.len, 200), q->collection.data, q->target->name);
 }
 
-static err_t resolve(struct resolver *r, struct plan_goal *goal)
+static err_t resolve(struct plan_question *q, struct plan_goal *goal)
 {
-    const struct target *t = r->target;
+    static const struct target latest = {.kind = TARGET_LATEST};
+    const struct target *t = q->target != NULL ? q->target : &latest;
     int64_t lsn = 0;
-    *goal = (struct plan_goal){.lsn_to = r->extent.end, .ts_max_us = INT64_MAX, .text = r->text};
+    *goal = (struct plan_goal){.lsn_to = q->extent.end, .ts_max_us = INT64_MAX, .text = q->text};
     switch (t->kind) {
     case TARGET_LATEST:
-        snprintf(r->text, sizeof(r->text), "the latest state");
+        snprintf(q->text, sizeof(q->text), "the latest state");
         return OK;
     case TARGET_AT:
-        timefmt_rfc3339(t->value, r->text);
-        return goal_at_time(r, goal);
+        timefmt_rfc3339(t->value, q->text);
+        return goal_at_time(q, goal);
     case TARGET_LSN:
-        snprintf(r->text, sizeof(r->text), "LSN %lld", (long long)t->value);
-        return goal_at_lsn(r, t->value, goal);
+        snprintf(q->text, sizeof(q->text), "LSN %lld", (long long)t->value);
+        return goal_at_lsn(q, t->value, goal);
     case TARGET_BOOKMARK:
-        snprintf(r->text, sizeof(r->text), "the bookmark \"%.100s\"", t->name);
-        TRY(find_bookmark(r, &lsn));
-        return goal_at_lsn(r, lsn, goal);
+        snprintf(q->text, sizeof(q->text), "the bookmark \"%.100s\"", t->name);
+        TRY(find_bookmark(q, &lsn));
+        return goal_at_lsn(q, lsn, goal);
     case TARGET_SNAPSHOT:
-        snprintf(r->text, sizeof(r->text), "the snapshot \"%.100s\"", t->name);
-        return goal_at_snapshot(r, goal);
+        snprintf(q->text, sizeof(q->text), "the snapshot \"%.100s\"", t->name);
+        return goal_at_snapshot(q, goal);
     }
     return err_fail(ERR_USAGE, "an unknown kind of target");
+}
+
+err_t plan_resolve(struct plan_question *q, struct plan_goal *ret)
+{
+    const struct target *t = q->target;
+    if (t != NULL && t->exclusive && (t->kind == TARGET_LATEST || t->kind == TARGET_SNAPSHOT))
+        return err_fail(ERR_USAGE, "exclusive goes with a time, an LSN or a bookmark");
+    TRY(extent_read(q->source, q->namespace_name, q->collection, &q->extent));
+    if (source_store(q->source) != NULL)
+        TRY(snapshot_list_read(source_store(q->source), q->namespace_name, q->collection,
+                               &q->snapshots));
+    TRY(plan_check_collection(q->source, q->namespace_name, q->collection, &q->extent,
+                              q->snapshots.count > 0));
+    return resolve(q, ret);
 }
 
 err_t rebuild_plan(struct source *s, const char *namespace_name, struct slice collection,
                    const struct target *t, struct rebuild_plan *ret)
 {
-    if (t->exclusive && (t->kind == TARGET_LATEST || t->kind == TARGET_SNAPSHOT))
-        return err_fail(ERR_USAGE, "exclusive goes with a time, an LSN or a bookmark");
-    CLEANUP(resolver_release)
-    struct resolver r = {
+    CLEANUP(plan_question_release)
+    struct plan_question q = {
         .source = s, .namespace_name = namespace_name, .collection = collection, .target = t};
     struct plan_goal goal;
-    TRY(extent_read(s, namespace_name, collection, &r.extent));
-    if (source_store(s) != NULL)
-        TRY(snapshot_list_read(source_store(s), namespace_name, collection, &r.snapshots));
-    TRY(plan_check_collection(s, namespace_name, collection, &r.extent, r.snapshots.count > 0));
-    TRY(resolve(&r, &goal));
-    return plan_choose(&r.extent, &r.snapshots, &goal, ret);
+    TRY(plan_resolve(&q, &goal));
+    return plan_choose(&q.extent, &q.snapshots, &goal, ret);
+}
+
+int64_t plan_ts_max(const struct rebuild_plan *plan)
+{
+    int64_t ts = plan->snapshot.path != NULL ? plan->snapshot.ts_max_us : INT64_MIN;
+    for (size_t i = 0; i < plan->delta_count; i++)
+        ts = MAX(ts, plan->deltas[i].ts_max_us);
+    return ts;
 }
 
 /* Again --------------------------------------------------------------------------------------- */
@@ -392,14 +401,15 @@ static bool same_files(const struct rebuild_plan *a, const struct rebuild_plan *
 err_t plan_again(struct source *s, const char *namespace_name, struct slice collection,
                  const struct rebuild_plan *old, struct rebuild_plan *ret)
 {
-    CLEANUP(resolver_release)
-    struct resolver r = {.source = s, .namespace_name = namespace_name, .collection = collection};
-    const struct plan_goal goal = {
-        .lsn_to = old->lsn_to, .ts_max_us = old->ts_max_us, .text = "the moment asked for"};
+    CLEANUP(plan_question_release) struct plan_question now = {0};
+    const struct plan_goal goal = {.lsn_to = old->lsn_to,
+                                   .ts_max_us = old->ts_max_us,
+                                   .base_below = old->base_below,
+                                   .text = "the moment asked for"};
     struct rebuild_plan plan;
-    TRY(extent_read(s, namespace_name, collection, &r.extent));
-    TRY(snapshot_list_read(source_store(s), namespace_name, collection, &r.snapshots));
-    TRY(plan_choose(&r.extent, &r.snapshots, &goal, &plan));
+    TRY(extent_read(s, namespace_name, collection, &now.extent));
+    TRY(snapshot_list_read(source_store(s), namespace_name, collection, &now.snapshots));
+    TRY(plan_choose(&now.extent, &now.snapshots, &goal, &plan));
     if (same_files(old, &plan)) {
         rebuild_plan_free(&plan);
         return ERR_END;

@@ -58,5 +58,9 @@ err_t snapshot_cleanup(struct source *src, const char *namespace_name, struct sl
  * those who are reading them. */
 err_t snapshot_compact(struct source *src, const char *namespace_name,
                        struct slice collection) MUST_USE;
+/** The same, but data.parquet only where the deltas behind it have grown to a fraction of its size.
+ * *ret_written: whether any file was written. */
+err_t snapshot_compact_if_it_pays(struct source *src, const char *namespace_name,
+                                  struct slice collection, bool *ret_written) MUST_USE;
 
 #endif

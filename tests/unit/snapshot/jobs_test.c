@@ -350,6 +350,43 @@ static void compaction_keeps_every_change(void **state UNUSED)
     free_world(&w);
 }
 
+/** What the manifest says of data.parquet. */
+static struct store_file data_file(struct world *w, uint64_t new_size)
+{
+    struct collection_manifest m;
+    assert_ok(collection_manifest_read(w->store, NS, COLLECTION, &m));
+    struct store_file f = m.data;
+    f.path = NULL;
+    if (new_size > 0) {
+        m.data.size = new_size;
+        assert_ok(collection_manifest_write(w->store, &m));
+    }
+    collection_manifest_free(&m);
+    return f;
+}
+
+static void data_is_written_by_the_clock_where_it_pays(void **state UNUSED)
+{
+    struct world w;
+    bool written;
+    new_world(&w, 1);
+    step(&w);
+    assert_ok(snapshot_compact_if_it_pays(w.files, NS, COLLECTION, &written));
+    assert_true(written); /* there was none */
+    assert_ok(snapshot_compact_if_it_pays(w.files, NS, COLLECTION, &written));
+    assert_false(written);                  /* nothing is new */
+    clock_manual_advance_us(&w.clock, DAY); /* so that no deltas are merged */
+    step(&w);
+    uint64_t size = data_file(&w, MIB(64)).size; /* as if it were large */
+    assert_ok(snapshot_compact_if_it_pays(w.files, NS, COLLECTION, &written));
+    assert_false(written);
+    assert_int_equal(data_file(&w, size).lsn_to, CHANGES);
+    assert_ok(snapshot_compact_if_it_pays(w.files, NS, COLLECTION, &written));
+    assert_true(written); /* it is small */
+    assert_int_equal(data_file(&w, 0).lsn_to, 2 * CHANGES);
+    free_world(&w);
+}
+
 static void a_state_that_does_not_follow_is_not_compacted(void **state UNUSED)
 {
     struct world w;
@@ -548,6 +585,7 @@ int main(void)
         cmocka_unit_test(snapshots_are_named_by_utc_and_hold_the_state),
         cmocka_unit_test(verification_names_the_damaged_file),
         cmocka_unit_test(compaction_keeps_every_change),
+        cmocka_unit_test(data_is_written_by_the_clock_where_it_pays),
         cmocka_unit_test(a_state_that_does_not_follow_is_not_compacted),
         cmocka_unit_test(cleanup_says_first_and_then_does),
         cmocka_unit_test(a_damaged_base_keeps_the_deltas),
