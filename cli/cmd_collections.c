@@ -74,9 +74,9 @@ static err_t fill_from_store(struct source *s, struct row *r)
     if (list.count > 0)
         snprintf(r->newest, sizeof(r->newest), "%s", list.items[list.count - 1].name);
     snapshot_list_free(&list);
-    err_t err = restore_drill_last(s, r->namespace_name, slice_of(r->name), &r->drill);
+    err_t err = drill_last(source_store(s), r->namespace_name, slice_of(r->name), &r->drill);
     r->has_drill = err == OK;
-    return err == ERR_NOT_FOUND ? OK : err;
+    return err == ERR_NOT_FOUND || err == ERR_CORRUPT ? OK : err; /* the next drill mends it */
 }
 
 static void append_time(struct buf *out, bool known, int64_t us)
@@ -109,17 +109,10 @@ static void print_json(const struct row *r)
     else
         buf_append_str(&out, "null");
     buf_append_str(&out, ",\"lastDrill\":");
-    if (r->has_drill) {
-        buf_printf(&out,
-                   "{\"passed\":%s,\"lsn\":%" PRId64 ",\"at\":", r->drill.passed ? "true" : "false",
-                   r->drill.lsn);
-        append_time(&out, true, r->drill.at_us);
-        buf_append_str(&out, ",\"text\":");
-        buf_append_json(&out, r->drill.text, strlen(r->drill.text));
-        buf_append_char(&out, '}');
-    } else {
+    if (r->has_drill)
+        drill_to_json(&r->drill, &out);
+    else
         buf_append_str(&out, "null");
-    }
     printf("%.*s}\n", (int)out.len, out.data);
 }
 

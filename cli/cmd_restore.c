@@ -218,36 +218,45 @@ static int dry_run(const struct cli_args *args, const struct place *place,
     return rc;
 }
 
-static int drill(const struct cli_args *args, const struct place *place)
+static void print_drill(const struct cli_args *args, const struct drill_result *r)
+{
+    CLEANUP(buf_release) struct buf out = BUF_INIT;
+    if (options_has(args, "json")) {
+        drill_to_json(r, &out);
+        buf_append_char(&out, '\n');
+    } else if (r->passed) {
+        buf_printf(&out, "drill passed at LSN %" PRId64 " in %.3f s: %s and %" PRIu64 " delta%s\n",
+                   r->lsn, (double)r->took_us / 1e6,
+                   *r->base != '\0' ? r->base : "the empty collection", r->deltas,
+                   r->deltas == 1 ? "" : "s");
+    } else {
+        buf_printf(&out, "drill FAILED at LSN %" PRId64 " in %.3f s: %s\n", r->lsn,
+                   (double)r->took_us / 1e6, r->text);
+    }
+    fwrite(out.data, 1, out.len, stdout);
+}
+
+static int drill(const struct cli_args *args, const struct place *place,
+                 const struct recovery_ask *ask)
 {
     struct source *s;
     struct drill_result r;
-    int lock;
-    /* Beside a running server the outcome is only printed. */
-    int rc = recovery_open_writable(args, &s, &lock);
-    if (rc == RECOVERY_SERVED)
-        rc = recovery_open(args, &s);
+    int rc = recovery_open(args, &s);
     if (rc != EXIT_OK)
         return rc;
-    err_t err = restore_drill(s, place->namespace_name, place->collection, &r);
-    source_close(s);
-    if (lock >= 0)
-        close(lock);
-    if (err != OK)
-        return recovery_failed(args, err);
-    CLEANUP(buf_release) struct buf out = BUF_INIT;
-    if (options_has(args, "json")) {
-        buf_printf(&out, "{\"passed\":%s,\"lsn\":%" PRId64 ",\"tookUs\":%" PRId64 ",\"text\":",
-                   r.passed ? "true" : "false", r.lsn, r.took_us);
-        buf_append_json(&out, r.text, strlen(r.text));
-        buf_append_str(&out, "}\n");
+    const struct target *target = ask->has_target ? &ask->target : NULL;
+    err_t err = restore_drill(s, place->namespace_name, place->collection, target, &r);
+    if (err == OK) {
+        print_drill(args, &r);
+        rc = r.passed ? EXIT_OK : EXIT_FAILED;
+        err = drill_save(s, place->namespace_name, place->collection, &r);
+        if (err != OK)
+            fprintf(stderr, "spillway restore: the outcome is not kept: %s\n", err_text(err));
     } else {
-        buf_printf(&out, "drill %s at LSN %" PRId64 " in %.3f s%s%s\n",
-                   r.passed ? "passed" : "FAILED", r.lsn, (double)r.took_us / 1e6,
-                   r.passed ? "" : ": ", r.text);
+        rc = recovery_failed(args, err);
     }
-    fwrite(out.data, 1, out.len, stdout);
-    return r.passed ? EXIT_OK : EXIT_FAILED;
+    source_close(s);
+    return rc;
 }
 
 /* In place ------------------------------------------------------------------------------------ */
@@ -286,7 +295,7 @@ static int restore_collection(const struct cli_args *args, const struct recovery
     if (rc != EXIT_OK)
         return rc;
     if (options_has(args, "drill"))
-        return drill(args, &place);
+        return drill(args, &place, ask);
     if (options_has(args, "in-place"))
         return in_place(args, &place, ask);
     if (options_has(args, "dry-run"))

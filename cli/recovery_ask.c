@@ -164,13 +164,13 @@ static int check(const struct cli_args *args, const struct recovery_ask *ask)
     static const char *const selective[] = {"ids", "only", "undo", "max-changes"};
     bool in_place = options_has(args, "in-place"), dry = options_has(args, "dry-run");
     bool drill = options_has(args, "drill");
-    if (ask->has_target == (ask->has_undo || drill))
+    if (drill && (in_place || dry || ask->has_undo || options_has(args, "to")))
+        return options_mistake(args->command, "--drill goes with a target or alone");
+    if (!drill && ask->has_target == ask->has_undo)
         return options_mistake(args->command,
                                ask->has_target
-                                   ? "a target does not go with --undo or --drill"
+                                   ? "a target does not go with --undo"
                                    : "say when: --at, --lsn, --bookmark, --snapshot or --latest");
-    if (drill && (in_place || dry || ask->has_undo || options_has(args, "to")))
-        return options_mistake(args->command, "--drill goes alone");
     if (in_place && options_has(args, "to"))
         return options_mistake(args->command, "--in-place does not go with --to");
     for (size_t i = 0; i < ARRAY_LEN(selective); i++)

@@ -59,6 +59,7 @@ static err_t create_snapshot(struct query_op *op)
 static bool add_collection(void *arg, const struct state_collection *c)
 {
     struct query_op *op = arg;
+    struct drill_result drill;
     char hash[33];
     state_hash_format(c->hash, hash);
     if (op->out.data[op->out.len - 1] != '[')
@@ -69,7 +70,14 @@ static bool add_collection(void *arg, const struct state_collection *c)
                (long long)c->last_lsn);
     if (c->last_lsn >= 0)
         json_time(&op->out, "maxTs", c->max_ts_us);
-    buf_printf(&op->out, ",\"hash\":\"%s\"}", hash);
+    buf_printf(&op->out, ",\"hash\":\"%s\",\"lastDrill\":", hash);
+    struct slice name = {c->name, c->name_len};
+    /* One that is damaged is none; the next drill mends it. */
+    if (drill_last(op->q->options.store, op->namespace_name, name, &drill) == OK)
+        drill_to_json(&drill, &op->out);
+    else
+        buf_append_str(&op->out, "null");
+    buf_append_char(&op->out, '}');
     return !op_cancelled(op);
 }
 

@@ -7,6 +7,7 @@
 #ifndef SNAPSHOT_RESTORE_H
 #define SNAPSHOT_RESTORE_H
 
+#include "base/buf.h"
 #include "snapshot/rebuild.h"
 
 enum restore_format { RESTORE_NDJSON, RESTORE_PARQUET, RESTORE_SQLITE };
@@ -71,16 +72,24 @@ err_t restore_diff(struct source *s, const char *namespace_name, struct slice co
 struct drill_result {
     bool passed;
     int64_t lsn, took_us, at_us;
-    char text[256]; /* the file and what is wrong, or "" */
+    char base[160];  /* the snapshot or data file that it began at; "": the empty collection */
+    uint64_t deltas; /* how many it read behind it */
+    char text[256];  /* the file and what is wrong, or "": plain ASCII */
 };
-/** Restores the newest LSN that has a recorded hash, from the store's files alone, and compares.
- * Damage is a drill that did not pass, not an error. The outcome is also written to
- * <ns>/<collection>/drill.json where the source's store is open for writing. ERR_NOT_FOUND: no such
- * collection, or nothing in the store yet. */
+/** Restores, from the store's files alone, the newest LSN at or before the target (NULL: the latest
+ * state) that has a recorded hash, and compares. Damage is a drill that did not pass, not an error.
+ * ERR_NOT_FOUND: no such collection, or nothing in the store yet; ERR_VALIDATION: nothing is
+ * recorded that far back, and what rebuild_plan says of targets; ERR_UNAVAILABLE: stopped. */
 err_t restore_drill(struct source *s, const char *namespace_name, struct slice collection,
-                    struct drill_result *ret) MUST_USE;
-/** The last drill's outcome. ERR_NOT_FOUND: none yet. */
-err_t restore_drill_last(struct source *s, const char *namespace_name, struct slice collection,
-                         struct drill_result *ret) MUST_USE;
+                    const struct target *t, struct drill_result *ret) MUST_USE;
+/** Keeps the outcome as the collection's last, in <ns>/<collection>/drill.json, durably; beside a
+ * running server, too. ERR_IO, ERR_NO_SPACE. */
+err_t drill_save(struct source *s, const char *namespace_name, struct slice collection,
+                 const struct drill_result *r) MUST_USE;
+/** The last outcome that was kept. ERR_NOT_FOUND: none yet; ERR_CORRUPT: its file is damaged. */
+err_t drill_last(struct store *s, const char *namespace_name, struct slice collection,
+                 struct drill_result *ret) MUST_USE;
+/** {"passed":…,"lsn":…,"at":…,"tookUs":…,"base":…,"deltas":…,"text":…} */
+void drill_to_json(const struct drill_result *r, struct buf *out);
 
 #endif

@@ -112,6 +112,17 @@ void source_close(struct source *s)
     free(s);
 }
 
+err_t drill_last(struct store *s UNUSED, const char *namespace_name UNUSED,
+                 struct slice collection UNUSED, struct drill_result *ret UNUSED)
+{
+    return ERR_NOT_FOUND;
+}
+
+void drill_to_json(const struct drill_result *r UNUSED, struct buf *out UNUSED)
+{
+    fail_msg("no drill is known here");
+}
+
 err_t rebuild_plan(struct source *s, const char *namespace_name, struct slice collection,
                    const struct target *t, struct rebuild_plan *ret)
 {
