@@ -97,6 +97,27 @@ static void print_states(json_t *status)
     }
 }
 
+static void print_drills(json_t *status)
+{
+    size_t i;
+    json_t *item, *items = json_object_get(status, "drills");
+    if (json_array_size(items) == 0)
+        return;
+    printf("\n%-40s %-10s %12s %10s\n", "COLLECTION", "LAST DRILL", "HOURS AGO", "SECONDS");
+    json_array_foreach(items, i, item)
+    {
+        json_t *drill = json_object_get(item, "drill");
+        CLEANUP(xfree_ptr)
+        char *name = xasprintf("%s/%s", text_of(item, "namespace"), text_of(item, "collection"));
+        bool passed = json_is_true(json_object_get(drill, "passed"));
+        printf("%-40s %-10s %12.1f %10.3f\n", name, passed ? "passed" : "FAILED",
+               json_number_value(json_object_get(item, "ageSeconds")) / 3600,
+               (double)number_of(drill, "tookUs") / 1e6);
+        if (!passed)
+            printf("    %s\n", text_of(drill, "text"));
+    }
+}
+
 static void print_status(json_t *health, json_t *status)
 {
     printf("status   %s (%s, env %s)\n", text_of(health, "status"), text_of(health, "version"),
@@ -108,6 +129,7 @@ static void print_status(json_t *health, json_t *status)
     print_listener(status, "kafka");
     print_shards(status);
     print_states(status);
+    print_drills(status);
 }
 
 static int report(const struct cli_args *args, json_t *health, int health_status, json_t *status,

@@ -21,6 +21,7 @@
 #include "base/limits.h"
 #include "base/suggest.h"
 #include "net/http.h"
+#include "server/schedule.h"
 
 #define CONFIG_FILE_MAX MIB(1)
 #define CONFIG_FILE_NAME "spillway.conf"
@@ -508,6 +509,12 @@ static err_t check(const struct config *c)
                         where_of(c, "http.trusted_proxies"), c->http_trusted_proxies);
     if (*c->data_dir == '\0')
         return err_fail(ERR_INVALID_CONFIG, "%s: data.dir is empty", where_of(c, "data.dir"));
+    int minutes;
+    if (!schedule_parse_time(c->snapshot_daily, &minutes))
+        return err_fail(ERR_INVALID_CONFIG,
+                        "%s: snapshot.daily: \"%.40s\" is no time of day in UTC (HH:MM, 00:00 to "
+                        "23:59) and not off",
+                        where_of(c, "snapshot.daily"), c->snapshot_daily);
     return check_access(c);
 }
 

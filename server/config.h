@@ -56,6 +56,7 @@ struct config {
     int64_t snapshot_monthly_keep;
     int64_t pitr_window_days;
     int64_t compact_every_minutes;
+    int64_t drill_every_hours;
     int64_t writer_max_pending;
     int64_t writer_max_pending_bytes;
     int64_t writer_key_hours;

@@ -239,6 +239,66 @@ static void write_lags(const struct ops *ops, struct buf *out)
     }
 }
 
+static struct schedule_drills copy_drills(const struct ops *ops)
+{
+    struct schedule_drills d = {0};
+    if (ops->schedule != NULL)
+        schedule_drills_copy(ops->schedule, &d);
+    return d;
+}
+
+/** A label's value: any bytes, escaped as the text format asks. */
+static void append_label(struct buf *out, const char *text)
+{
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == '\\' || *c == '"')
+            buf_append_char(out, '\\');
+        if (*c == '\n')
+            buf_append_str(out, "\\n");
+        else
+            buf_append_char(out, *c);
+    }
+}
+
+static double drill_passed(const struct drill_result *r)
+{
+    return r->passed;
+}
+
+static double drill_age(const struct drill_result *r)
+{
+    return (double)MAX(clock_wall_us(clock_real()) - r->at_us, 0) / 1e6;
+}
+
+static double drill_duration(const struct drill_result *r)
+{
+    return (double)r->took_us / 1e6;
+}
+
+static void write_drills(const struct ops *ops, struct buf *out)
+{
+    static const struct {
+        const char *name;
+        const char *help;
+        double (*value)(const struct drill_result *r);
+    } gauges[] = {
+        {"drill_passed", "1 where the collection's last drill passed, else 0", drill_passed},
+        {"drill_age_seconds", "Time since that drill", drill_age},
+        {"drill_duration_seconds", "How long it took", drill_duration},
+    };
+    CLEANUP(schedule_drills_release) struct schedule_drills d = copy_drills(ops);
+    for (size_t i = 0; i < ARRAY_LEN(gauges); i++) {
+        buf_printf(out, "# HELP spillway_%s %s\n# TYPE spillway_%s gauge\n", gauges[i].name,
+                   gauges[i].help, gauges[i].name);
+        for (size_t k = 0; k < d.count; k++) {
+            buf_printf(out, "spillway_%s{namespace=\"%s\",collection=\"", gauges[i].name,
+                       d.items[k].namespace_name);
+            append_label(out, d.items[k].collection);
+            buf_printf(out, "\"} %.17g\n", gauges[i].value(&d.items[k].result));
+        }
+    }
+}
+
 void ops_metrics(const struct ops *ops, struct buf *out)
 {
     static const struct {
@@ -262,6 +322,7 @@ void ops_metrics(const struct ops *ops, struct buf *out)
         each_shard(ops, add_gauge, &g);
     }
     write_lags(ops, out);
+    write_drills(ops, out);
     buf_printf(out,
                "# HELP spillway_start_time_seconds When the server started, seconds since 1970\n"
                "# TYPE spillway_start_time_seconds gauge\nspillway_start_time_seconds %.3f\n",
@@ -326,6 +387,21 @@ static void add_states(const struct ops *ops, struct buf *out)
     }
 }
 
+/** What GET /collections says of them, too, with its place and age. */
+static void add_drills(const struct ops *ops, struct buf *out)
+{
+    CLEANUP(schedule_drills_release) struct schedule_drills d = copy_drills(ops);
+    for (size_t i = 0; i < d.count; i++) {
+        const struct schedule_drill *drill = &d.items[i];
+        buf_printf(out, "%s{\"namespace\":\"%s\",\"collection\":", i == 0 ? "" : ",",
+                   drill->namespace_name);
+        buf_append_json(out, drill->collection, strlen(drill->collection));
+        buf_printf(out, ",\"ageSeconds\":%.3f,\"drill\":", drill_age(&drill->result));
+        drill_to_json(&drill->result, out);
+        buf_append_char(out, '}');
+    }
+}
+
 void ops_status(const struct ops *ops, struct buf *out)
 {
     char started[TIMEFMT_MAX];
@@ -344,6 +420,8 @@ void ops_status(const struct ops *ops, struct buf *out)
     each_shard(ops, add_status, &list);
     buf_append_str(out, "],\"states\":[");
     add_states(ops, out);
+    buf_append_str(out, "],\"drills\":[");
+    add_drills(ops, out);
     buf_append_str(out, "]}");
 }
 

@@ -11,6 +11,7 @@
 #include "log/log.h"
 #include "net/http.h"
 #include "server/config.h"
+#include "server/schedule.h"
 #include "writer/writer.h"
 
 /** All pointers are borrowed; the listeners are NULL where they are off. */
@@ -20,6 +21,7 @@ struct ops {
     struct log *log;
     struct writer *writer;
     struct cdc *cdc;
+    struct schedule *schedule; /* NULL: none runs */
     const struct listener *http;
     const struct listener *kafka;
     const char *cluster_id;

@@ -3,13 +3,17 @@
  *
  * A snapshot is due when the last moment of its kind lies after the newest snapshot of that type,
  * and the collection changed since that one. Cleanup follows the daily moment; compaction has a
- * period of its own.
+ * period of its own; a drill is due by the age of the collection's last one, as drill.json in the
+ * store tells it, so that those count that somebody else made.
  */
 #include "server/schedule.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/lock.h"
 #include "base/logger.h"
@@ -18,20 +22,25 @@
 #include "snapshot/snapshot.h"
 
 #define MINUTE_US INT64_C(60000000)
-#define DAY_US (INT64_C(1440) * MINUTE_US)
-#define SLEEP_MS_MAX 3600000 /* so that a clock that was set is noticed */
+#define HOUR_US (60 * MINUTE_US)
+#define DAY_US (24 * HOUR_US)
+/* So that a clock that was set, a new collection and somebody else's drill are noticed. */
+#define SLEEP_MS_MAX 3600000
+#define SCHEDULE_NICE 5 /* behind the requests */
 
 struct schedule {
     struct schedule_options options;
     struct source *source;
     int daily_minutes; /* -1: no snapshots by the clock */
     struct retention retention;
-    int64_t cleaned_us; /* the daily moment that was cleaned up after; 0: none yet */
-    int64_t compact_us; /* when the next compaction is due */
+    int64_t cleaned_us;          /* the daily moment that was cleaned up after; 0: none yet */
+    int64_t compact_us;          /* when the next compaction is due */
+    struct schedule_drills seen; /* in this round */
     pthread_t thread;
-    struct lock lock;
+    atomic_bool stopping; /* set under the lock */
+    struct lock lock;     /* leaf */
     struct lock_cond wake;
-    bool stopping GUARDED_BY(lock);
+    struct schedule_drills drills GUARDED_BY(lock); /* of the last round */
 };
 
 /* Moments ------------------------------------------------------------------------------------- */
@@ -125,16 +134,11 @@ static err_t read_members(struct schedule *s, const char *namespace_name, struct
     return err;
 }
 
-static bool is_stopping(struct schedule *s)
+static void report(struct schedule *s, const char *what, const char *namespace_name,
+                   const struct member *c, err_t err)
 {
-    lock_acquire(&s->lock);
-    bool stopping = s->stopping;
-    lock_release(&s->lock);
-    return stopping;
-}
-
-static void report(const char *what, const char *namespace_name, const struct member *c, err_t err)
-{
+    if (atomic_load(&s->stopping)) /* it was broken off */
+        return;
     metric_inc(M_snapshot_failures_total);
     LOG_WARN("schedule_failed", F("job", what), F("namespace", namespace_name),
              F("collection", c->name), F("err", err_text(err)),
@@ -170,7 +174,7 @@ static void snapshot_if_due(struct schedule *s, const char *namespace_name, cons
         metric_inc(M_snapshots_total);
         snapshot_free(&made);
     } else if (err != OK && err != ERR_EXISTS) {
-        report(snapshot_type_name(type), namespace_name, c, err);
+        report(s, snapshot_type_name(type), namespace_name, c, err);
     }
 }
 
@@ -182,33 +186,116 @@ static void count_removed(void *arg, const char *path, uint64_t size)
     metric_inc(M_snapshot_files_removed_total);
 }
 
+/* Drills -------------------------------------------------------------------------------------- */
+
+void schedule_drills_release(struct schedule_drills *d)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        free(d->items[i].namespace_name);
+        free(d->items[i].collection);
+    }
+    free(d->items);
+    *d = (struct schedule_drills){0};
+}
+
+static void add_drill(struct schedule_drills *d, const char *namespace_name, const char *collection,
+                      const struct drill_result *result)
+{
+    d->items = xrealloc(d->items, (d->count + 1) * sizeof(*d->items));
+    d->items[d->count++] =
+        (struct schedule_drill){xstrdup(namespace_name), xstrdup(collection), *result};
+}
+
+void schedule_drills_copy(struct schedule *s, struct schedule_drills *ret)
+{
+    *ret = (struct schedule_drills){0};
+    lock_acquire(&s->lock);
+    for (size_t i = 0; i < s->drills.count; i++)
+        add_drill(ret, s->drills.items[i].namespace_name, s->drills.items[i].collection,
+                  &s->drills.items[i].result);
+    lock_release(&s->lock);
+}
+
+/** What this round has seen takes the place of what the last one had. */
+static void publish_drills(struct schedule *s)
+{
+    lock_acquire(&s->lock);
+    struct schedule_drills old = s->drills;
+    s->drills = s->seen;
+    lock_release(&s->lock);
+    s->seen = (struct schedule_drills){0};
+    schedule_drills_release(&old);
+}
+
+static err_t drill(struct schedule *s, const char *namespace_name, const struct member *c,
+                   struct drill_result *ret)
+{
+    struct slice name = slice_of(c->name);
+    TRY(restore_drill(s->source, namespace_name, name, NULL, ret));
+    metric_inc(M_drills_total);
+    metric_add(M_drills_failed_total, !ret->passed);
+    if (!ret->passed)
+        LOG_ERROR("drill_failed", F("namespace", namespace_name), F("collection", c->name),
+                  F("lsn", ret->lsn), F("err", ret->text),
+                  F("next", "see docs/recovery.md, After an accident"));
+    err_t err = drill_save(s->source, namespace_name, name, ret);
+    if (err != OK) /* it counts, until the next round finds no trace of it */
+        report(s, "drill", namespace_name, c, err);
+    return OK;
+}
+
+static void drill_if_due(struct schedule *s, const char *namespace_name, const struct member *c)
+{
+    struct drill_result r;
+    int64_t now = clock_wall_us(s->options.clock);
+    int64_t every_us = s->options.config->drill_every_hours * HOUR_US;
+    err_t err = drill_last(s->options.store, namespace_name, slice_of(c->name), &r);
+    bool fresh = err == OK && r.at_us <= now && r.at_us > now - every_us;
+    if (every_us > 0 && !fresh)
+        err = drill(s, namespace_name, c, &r);
+    if (err == OK)
+        add_drill(&s->seen, namespace_name, c->name, &r);
+    else if (err != ERR_NOT_FOUND) /* nothing of it is in the store yet */
+        report(s, "drill", namespace_name, c, err);
+}
+
+/* Rounds -------------------------------------------------------------------------------------- */
+
 /** What one round does; 0: not this time. */
 struct round {
     int64_t daily_us, monthly_us; /* the moments */
     bool cleanup, compact;
 };
 
+static void compact(struct schedule *s, const char *namespace_name, const struct member *c)
+{
+    bool written = false;
+    err_t err = snapshot_compact_if_it_pays(s->source, namespace_name, slice_of(c->name), &written);
+    metric_add(M_compactions_total, err == OK && written);
+    if (err != OK)
+        report(s, "compact", namespace_name, c, err);
+}
+
+static void clean_up(struct schedule *s, const char *namespace_name, const struct member *c)
+{
+    err_t err = snapshot_cleanup(s->source, namespace_name, slice_of(c->name), &s->retention, false,
+                                 count_removed, NULL);
+    if (err != OK)
+        report(s, "cleanup", namespace_name, c, err);
+}
+
 static void serve(struct schedule *s, const struct round *r, const char *namespace_name,
                   const struct member *c)
 {
-    struct slice name = slice_of(c->name);
     if (r->daily_us != 0)
         snapshot_if_due(s, namespace_name, c, SNAPSHOT_DAILY, r->daily_us);
     if (r->monthly_us != 0)
         snapshot_if_due(s, namespace_name, c, SNAPSHOT_MONTHLY, r->monthly_us);
-    if (r->compact) {
-        err_t err = snapshot_compact(s->source, namespace_name, name);
-        if (err == OK)
-            metric_inc(M_compactions_total);
-        else
-            report("compact", namespace_name, c, err);
-    }
-    if (r->cleanup) {
-        err_t err = snapshot_cleanup(s->source, namespace_name, name, &s->retention, false,
-                                     count_removed, NULL);
-        if (err != OK)
-            report("cleanup", namespace_name, c, err);
-    }
+    drill_if_due(s, namespace_name, c); /* before anything is taken away */
+    if (r->compact)
+        compact(s, namespace_name, c);
+    if (r->cleanup)
+        clean_up(s, namespace_name, c);
 }
 
 static void serve_namespace(struct schedule *s, const struct round *r, const char *namespace_name)
@@ -217,8 +304,8 @@ static void serve_namespace(struct schedule *s, const struct round *r, const cha
     const struct member all = {.name = (char[]){"*"}};
     err_t err = read_members(s, namespace_name, &m);
     if (err != OK)
-        report("list", namespace_name, &all, err);
-    for (size_t i = 0; i < m.count && !is_stopping(s); i++)
+        report(s, "list", namespace_name, &all, err);
+    for (size_t i = 0; i < m.count && !atomic_load(&s->stopping); i++)
         serve(s, r, namespace_name, &m.items[i]);
 }
 
@@ -227,7 +314,7 @@ static void serve_all(struct schedule *s, const struct round *r)
     size_t count = cdc_lags(s->options.cdc, NULL, 0);
     CLEANUP(xfree_ptr) struct cdc_lag *lags = xcalloc(MAX(count, 1), sizeof(*lags));
     count = MIN(count, cdc_lags(s->options.cdc, lags, count));
-    for (size_t i = 0; i < count && !is_stopping(s); i++)
+    for (size_t i = 0; i < count && !atomic_load(&s->stopping); i++)
         serve_namespace(s, r, lags[i].namespace_name);
 }
 
@@ -248,8 +335,9 @@ static int64_t tick(struct schedule *s)
             r.daily_us = r.monthly_us = 0; /* done since that moment */
     }
     r.compact = c->compact_every_minutes > 0 && now >= s->compact_us;
-    if (r.cleanup || r.compact)
-        serve_all(s, &r);
+    serve_all(s, &r);
+    if (!atomic_load(&s->stopping))
+        publish_drills(s);
     if (r.cleanup)
         s->cleaned_us = r.daily_us;
     if (r.compact)
@@ -260,12 +348,13 @@ static int64_t tick(struct schedule *s)
 static void *schedule_main(void *arg)
 {
     struct schedule *s = arg;
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), SCHEDULE_NICE);
     pthread_setname_np(pthread_self(), "schedule");
-    while (!is_stopping(s)) {
+    while (!atomic_load(&s->stopping)) {
         int64_t next = tick(s);
         int64_t ms = (next - clock_wall_us(s->options.clock)) / 1000 + 1;
         lock_acquire(&s->lock);
-        if (!s->stopping)
+        if (!atomic_load(&s->stopping))
             (void)lock_cond_wait_ms(&s->wake, &s->lock, (unsigned)MIN(MAX(ms, 1), SLEEP_MS_MAX));
         lock_release(&s->lock);
     }
@@ -277,6 +366,8 @@ static void *schedule_main(void *arg)
 static void schedule_free(struct schedule *s)
 {
     source_close(s->source);
+    schedule_drills_release(&s->seen);
+    schedule_drills_release(&s->drills);
     lock_cond_destroy(&s->wake);
     lock_destroy(&s->lock);
     free(s);
@@ -286,17 +377,16 @@ err_t schedule_start(const struct schedule_options *o, struct schedule **ret)
 {
     const struct config *c = o->config;
     int minutes;
-    if (!schedule_parse_time(c->snapshot_daily, &minutes))
-        return err_fail(ERR_INVALID_CONFIG,
-                        "snapshot.daily is \"%.40s\": a time of day in UTC, HH:MM, or off",
-                        c->snapshot_daily);
+    bool parsed = schedule_parse_time(c->snapshot_daily, &minutes);
+    ASSERT(parsed); /* config_load has seen it */
+    struct schedule *s = xcalloc(1, sizeof(*s));
     const struct source_options source = {.io = o->io,
                                           .clock = o->clock,
                                           .data_dir = c->data_dir,
                                           .store = o->store,
                                           .log = o->log,
-                                          .cdc = o->cdc};
-    struct schedule *s = xcalloc(1, sizeof(*s));
+                                          .cdc = o->cdc,
+                                          .stop = &s->stopping};
     s->options = *o;
     s->daily_minutes = minutes;
     s->retention =
@@ -320,7 +410,7 @@ void schedule_stop(struct schedule *s)
     if (s == NULL)
         return;
     lock_acquire(&s->lock);
-    s->stopping = true;
+    atomic_store(&s->stopping, true);
     lock_cond_signal(&s->wake);
     lock_release(&s->lock);
     pthread_join(s->thread, NULL);

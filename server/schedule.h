@@ -1,6 +1,6 @@
 /*
  * server/schedule.h: what is done for collections by the clock: daily and monthly snapshots,
- * cleanup, compaction.
+ * cleanup, compaction, drills.
  *
  * One thread, so one job at a time. A moment that passed while the server was down is made up for
  * at the start, for collections that changed since. Owner of start and stop: main.
@@ -10,6 +10,7 @@
 
 #include "cdc/cdc.h"
 #include "server/config.h"
+#include "snapshot/restore.h"
 
 struct schedule;
 
@@ -22,10 +23,24 @@ struct schedule_options {
     struct cdc *cdc;
 };
 
-/** ERR_INVALID_CONFIG: snapshot.daily is no time of day. */
 err_t schedule_start(const struct schedule_options *options, struct schedule **ret) MUST_USE;
-/** Waits for the job that runs. Before cdc_stop. NULL-safe. */
+/** Breaks off the job that runs and waits for it. After cdc_end_waits, before cdc_stop. NULL-safe.
+ */
 void schedule_stop(struct schedule *s);
+
+/** A collection's last drill, whoever made it. */
+struct schedule_drill {
+    char *namespace_name, *collection; /* owned */
+    struct drill_result result;
+};
+struct schedule_drills {
+    struct schedule_drill *items; /* owned */
+    size_t count;
+};
+/** Those that were known at the schedule's last round (at least each hour): a copy. Any thread;
+ * does not block. */
+void schedule_drills_copy(struct schedule *s, struct schedule_drills *ret);
+void schedule_drills_release(struct schedule_drills *d);
 
 /** "HH:MM" as minutes, "off" as -1; false for anything else. */
 bool schedule_parse_time(const char *text, int *ret_minutes);

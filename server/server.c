@@ -111,7 +111,7 @@ static err_t open_state(struct server *s)
     CLEANUP(xfree_ptr)
     char *url = *c->store_url != '\0' ? xstrdup(c->store_url) : xasprintf("%s/store", c->data_dir);
     TRY(store_open(io_posix(), url, true, &s->store));
-    s->reload = (struct reload){io_posix(), clock_real(), s->store};
+    s->reload = (struct reload){.io = io_posix(), .clock = clock_real(), .store = s->store};
     const struct cdc_options options = {
         .io = io_posix(),
         .clock = clock_real(),
@@ -300,6 +300,7 @@ static err_t open_doors(struct server *s)
         .log = s->log,
         .writer = s->writer,
         .cdc = s->cdc,
+        .schedule = s->schedule,
         .cluster_id = catalog_cluster_id(s->catalog),
         .started_us = clock_wall_us(clock_real()),
     };
@@ -364,10 +365,12 @@ static void close_doors(struct server *s)
 static void stop(struct server *s)
 {
     close_doors(s);
+    cdc_end_waits(s->cdc);
     query_stop(s->query);
     if (s->writer_running)
         writer_stop(s->writer);
     schedule_stop(s->schedule);
+    atomic_store(&s->reload.stop, true);
     cdc_stop(s->cdc);
     store_close(s->store);
     worker_pool_free(s->workers);

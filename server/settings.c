@@ -92,6 +92,8 @@ const struct setting config_settings[] = {
         .help = "Days back to which every moment and every change can be restored"),
     INT("compact.every_minutes", compact_every_minutes, .default_text = "60", .min = 0,
         .max = 525600, .help = "Time between compactions of the store's files; 0: on demand alone"),
+    INT("drill.every_hours", drill_every_hours, .default_text = "24", .min = 0, .max = 8760,
+        .help = "Age of a collection's last drill at which the next one is made; 0: on demand alone"),
     INT("writer.max_pending", writer_max_pending, .default_text = "100", .min = 1, .max = 10000,
         .help = "Sealed batches waiting on a shard above which it is under pressure"),
     BYTES("writer.max_pending_bytes", writer_max_pending_bytes, .default_text = "16 MiB",

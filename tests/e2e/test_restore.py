@@ -386,26 +386,6 @@ def test_three_ways_agree_over_a_million_changes(make_server, tmp_path):
     three_ways(make_server, tmp_path, 1_000_000, 100_000)
 
 
-def test_five_drills_in_a_row_under_load(make_server):
-    recorder = Recorder(make_server(*SMALL), 5, odd=False)
-    recorder.post(200)
-    for _ in range(5):
-        recorder.post(100)
-        recorder.flush()
-        recorder.post(50)  # beyond what the store holds
-        for collection in recorder.collections():
-            done = run_bytes("restore", "--data", recorder.server.data, "--drill", "--json", f"{NAMESPACE}/{collection}")
-            assert done.returncode == 0, done
-            assert json.loads(done.stdout)["passed"] is True
-    deltas = list((recorder.server.data / "store" / NAMESPACE / recorder.collections()[0] / "deltas").iterdir())
-    damaged = deltas[0]
-    data = bytearray(damaged.read_bytes())
-    data[len(data) // 3] ^= 0x10
-    damaged.write_bytes(data)
-    done = run_bytes("restore", "--data", recorder.server.data, "--drill", f"{NAMESPACE}/{recorder.collections()[0]}")
-    assert done.returncode == 1 and damaged.name.encode() in done.stderr + done.stdout, done
-
-
 def test_lag_goes_back_to_nothing(server):
     recorder = Recorder(server, 11, odd=False)
     recorder.post(500)

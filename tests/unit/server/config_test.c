@@ -87,6 +87,7 @@ static void bad_files_are_refused_by_line(void **state)
         {"http.listen = ::1:8080\n", {"[ipv6]:port"}},
         {"http.listen = 127.0.0.1:70000\n", {"host:port"}},
         {"http.listen = off\nkafka.listen = off\n", {"both off"}},
+        {"snapshot.daily = 24:00\n", {"spillway.conf:1: snapshot.daily", "\"24:00\"", "HH:MM"}},
         {"http.trusted_proxies = here\n", {"spillway.conf:1", "\"here\"", "loopback"}},
         {"kafka.listen = 0.0.0.0:9092\n", {"beyond loopback", "kafka.allow_unauthenticated"}},
     };
