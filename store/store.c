@@ -11,6 +11,10 @@
  *
  * I3. Names that begin with a dot are never objects: store_list hides them, and store_open for
  *     writing removes those that a dead process left.
+ *
+ * I4. What store_get gives to a handle for writing is durable: its directory is synced with the
+ *     first read. A process that died, or whose sync failed, may have left a name that a power cut
+ *     takes back; whoever read it would build on it (remove the files that it no longer names).
  */
 #include "store/store.h"
 
@@ -29,14 +33,21 @@
 #define TEMP_PREFIX ".tmp-"
 #define LEVELS_MAX 16 /* of directories; the store's own are four deep */
 
+/** A directory, relative to the root. */
+struct store_dir {
+    char *path;
+    bool durable; /* I2 holds for it */
+    bool settled; /* I4: no name in it awaits a sync that somebody else has begun */
+};
+
 struct store {
     struct io *io;
     char *url;  /* as given */
     char *root; /* the directory */
     bool writable;
     struct lock lock;
-    char **durable; /* directories that I2 holds for, relative */
-    size_t durable_count;
+    struct store_dir *dirs; /* those that were used */
+    size_t dir_count;
 };
 
 struct store_writer {
@@ -170,9 +181,9 @@ void store_close(struct store *s)
         return;
     if (s->writable)
         atomic_fetch_sub(&writable_handles, 1);
-    for (size_t i = 0; i < s->durable_count; i++)
-        free(s->durable[i]);
-    free(s->durable);
+    for (size_t i = 0; i < s->dir_count; i++)
+        free(s->dirs[i].path);
+    free(s->dirs);
     lock_destroy(&s->lock);
     free(s->root);
     free(s->url);
@@ -199,35 +210,57 @@ static char *dir_of(const char *path)
     return slash == NULL ? xstrdup("") : xstrndup(path, (size_t)(slash - path));
 }
 
-static bool is_durable(struct store *s, const char *dir)
+/** The directory's entry, made where there is none. */
+static struct store_dir *find_dir(struct store *s, const char *path) LOCK_REQUIRES(&s->lock)
 {
-    bool found = false;
-    lock_acquire(&s->lock);
-    for (size_t i = 0; i < s->durable_count && !found; i++)
-        found = strcmp(s->durable[i], dir) == 0;
-    lock_release(&s->lock);
-    return found;
+    for (size_t i = 0; i < s->dir_count; i++)
+        if (strcmp(s->dirs[i].path, path) == 0)
+            return &s->dirs[i];
+    s->dirs = xrealloc(s->dirs, (s->dir_count + 1) * sizeof(*s->dirs));
+    s->dirs[s->dir_count] = (struct store_dir){.path = xstrdup(path)};
+    return &s->dirs[s->dir_count++];
 }
 
-static void remember_durable(struct store *s, const char *dir)
+static struct store_dir look_at_dir(struct store *s, const char *path)
 {
     lock_acquire(&s->lock);
-    s->durable = xrealloc(s->durable, (s->durable_count + 1) * sizeof(*s->durable));
-    s->durable[s->durable_count++] = xstrdup(dir);
+    struct store_dir dir = *find_dir(s, path);
     lock_release(&s->lock);
+    return dir;
 }
 
 /** I2. */
 static err_t make_dirs(struct store *s, const char *dir)
 {
-    if (*dir == '\0' || is_durable(s, dir))
+    if (*dir == '\0' || look_at_dir(s, dir).durable)
         return OK;
     CLEANUP(xfree_ptr) char *parent = dir_of(dir);
     TRY(make_dirs(s, parent));
     CLEANUP(xfree_ptr) char *full = xasprintf("%s/%s", s->root, dir);
     TRY(io_mkdir_durable(s->io, full));
-    remember_durable(s, dir);
+    lock_acquire(&s->lock);
+    find_dir(s, dir)->durable = true;
+    lock_release(&s->lock);
     return OK;
+}
+
+/** Makes the names in the directory of `path` durable. */
+static err_t sync_dir_of(struct store *s, const char *path)
+{
+    CLEANUP(xfree_ptr) char *dir = dir_of(path);
+    CLEANUP(xfree_ptr) char *full = xasprintf("%s/%s", s->root, path);
+    err_t err = io_sync_parent(s->io, full);
+    lock_acquire(&s->lock);
+    find_dir(s, dir)->settled = err == OK;
+    lock_release(&s->lock);
+    return err;
+}
+
+/** I4. */
+static err_t settle_dir_of(struct store *s, const char *path)
+{
+    CLEANUP(xfree_ptr) char *dir = dir_of(path);
+    return !s->writable || look_at_dir(s, dir).settled ? OK : sync_dir_of(s, path);
 }
 
 /* Writing ------------------------------------------------------------------------------------- */
@@ -315,7 +348,7 @@ static err_t commit(struct store_writer *w, bool replace)
         return err_fail(ERR_EXISTS, "%s already exists", full);
     TRY(io_rename(s->io, w->temp, full));
     free(TAKE(w->temp)); /* it has its name now */
-    return io_sync_parent(s->io, full);
+    return sync_dir_of(s, w->path);
 }
 
 err_t store_commit(struct store_writer *w, bool replace)
@@ -359,6 +392,7 @@ err_t store_get(struct store *s, const char *path, size_t max_bytes, struct buf 
     CLEANUP(xfree_ptr) char *data = NULL;
     size_t len;
     TRY(io_read_file(s->io, full, max_bytes, &data, &len));
+    TRY(settle_dir_of(s, path));
     buf_append(out, data, len);
     return OK;
 }
@@ -468,6 +502,6 @@ err_t store_remove(struct store *s, const char *path)
     if (err != OK && err != ERR_NOT_FOUND)
         return err;
     /* Also when it was absent: another removal may have lost its sync. */
-    err = io_sync_parent(s->io, full);
+    err = sync_dir_of(s, path);
     return err == ERR_NOT_FOUND ? OK : err;
 }

@@ -145,6 +145,38 @@ static void a_failing_call_is_told_and_leaves_old_or_new(void **state UNUSED)
     }
 }
 
+/** A killed process leaves names that were never synced: whoever has read one builds on it. */
+static void what_was_read_for_writing_stays(void **state UNUSED)
+{
+    static const char *const paths[] = {"ns/c/replaced", "ns/other/created"};
+    bool reached = true;
+    for (uint64_t call = 1; reached; call++) {
+        for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+            struct simdisk *d = fresh_disk(seed);
+            struct outcome did;
+            struct store *s;
+            char seen[ARRAY_LEN(paths)];
+            simdisk_crash_at(d, call);
+            reached = change(simdisk_io(d), &did) != OK;
+            simdisk_power_off(d);
+            simdisk_restart(d, SIMDISK_KILL, seed);
+            assert_ok(store_open(simdisk_io(d), URL, true, &s));
+            for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+                seen[i] = kind_of(s, paths[i]);
+            store_close(s);
+            simdisk_power_off(d);
+            simdisk_restart(d, SIMDISK_POWER_CUT, seed * 31 + call);
+            assert_ok(store_open(simdisk_io(d), URL, false, &s));
+            for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+                if (seen[i] != '-')
+                    assert_int_equal(kind_of(s, paths[i]), seen[i]);
+            store_close(s);
+            simdisk_free(d);
+        }
+        assert_true(call < 500);
+    }
+}
+
 static void files_of_a_handle_in_use_are_left_alone(void **state UNUSED)
 {
     struct simdisk *d = fresh_disk(1);
@@ -166,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_crash_at_any_call_leaves_old_or_new),
         cmocka_unit_test(a_failing_call_is_told_and_leaves_old_or_new),
+        cmocka_unit_test(what_was_read_for_writing_stays),
         cmocka_unit_test(files_of_a_handle_in_use_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
