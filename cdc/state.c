@@ -86,6 +86,10 @@ err_t state_fail(struct state *s, int rc)
     bool from_disk =
         primary == SQLITE_IOERR || primary == SQLITE_FULL || primary == SQLITE_CANTOPEN;
     err_t io_err = from_disk ? vfs_last_error(s->vfs, &io_text) : OK;
+    /* Only before it is in WAL mode has the file a journal: a reader must not roll that back. */
+    if (rc == SQLITE_READONLY_ROLLBACK)
+        return err_fail(ERR_NOT_FOUND, "the state %s was not finished: the next start makes it",
+                        s->path);
     if (io_err == ERR_NOT_FOUND)
         return err_fail(ERR_NOT_FOUND, "the state %s: %s", s->path, io_text);
     if (io_err != OK)
