@@ -6,6 +6,8 @@
  *   sim_crash --exhaustive       only every call of short lives as the crash point
  *   sim_crash --faults           only every call of short lives failing
  *   sim_crash --catalog          only the settings store (SQLite): a fifth as many crashes
+ *   sim_crash --recovery         only state, deltas, snapshots, restores: a fifth as many crashes,
+ *                                and every call of short lives as the crash point
  *   sim_crash --negative         only the control: each sync site, swallowed, must be caught
  *   sim_crash --seed S --runs 1  one history again (the seed is printed by a failure); --verbose
  */
@@ -21,6 +23,7 @@
 #include "tests/sim/catalog_chain.h"
 #include "tests/sim/chain.h"
 #include "tests/sim/negative.h"
+#include "tests/sim/recovery.h"
 
 #define DEFAULT_CRASHES 10000
 #define JOBS_MAX 16
@@ -33,7 +36,7 @@ struct options {
     uint64_t seed;
     uint64_t runs;
     unsigned jobs;
-    bool random, exhaustive, faults, catalog, negative;
+    bool random, exhaustive, faults, catalog, recovery, negative;
 };
 
 static double seconds(void)
@@ -57,19 +60,27 @@ static void report(const char *what, const struct chain_result *r, double began)
 
 /* Random histories, in `jobs` processes ------------------------------------------------------- */
 
-static void random_share(const struct options *o, unsigned job, struct chain_result *r)
+/** What runs: random histories of one kind, until `runs` crashes. */
+struct histories {
+    const char *what, *flag;
+    void (*run)(uint64_t seed, uint64_t salt, struct chain_result *r);
+    uint64_t seed, runs;
+    unsigned jobs;
+};
+
+static void random_share(const struct histories *h, unsigned job, struct chain_result *r)
 {
-    uint64_t share = o->runs / o->jobs + (job < o->runs % o->jobs);
-    for (uint64_t seed = o->seed + job; r->crashes < share && !r->failed; seed += o->jobs) {
-        chain_random(seed, 0, r);
+    uint64_t share = h->runs / h->jobs + (job < h->runs % h->jobs);
+    for (uint64_t seed = h->seed + job; r->crashes < share && !r->failed; seed += h->jobs) {
+        h->run(seed, 0, r);
         if (r->failed)
-            printf("history %llu failed (again: sim_crash --seed %llu --runs 1): %s\n",
-                   (unsigned long long)seed, (unsigned long long)seed, r->failure);
+            printf("history %llu failed (again: sim_crash %s --seed %llu --runs 1): %s\n",
+                   (unsigned long long)seed, h->flag, (unsigned long long)seed, r->failure);
     }
     (void)fflush(stdout);
 }
 
-static void random_fork(const struct options *o, unsigned job, int fds[2])
+static void random_fork(const struct histories *h, unsigned job, int fds[2])
 {
     if (pipe(fds) != 0) {
         perror("pipe");
@@ -80,21 +91,21 @@ static void random_fork(const struct options *o, unsigned job, int fds[2])
     if (pid != 0)
         return;
     struct chain_result r = {0};
-    random_share(o, job, &r);
+    random_share(h, job, &r);
     ssize_t n = write(fds[1], &r, sizeof(r));
     _exit(n == (ssize_t)sizeof(r) ? 0 : 1);
 }
 
-static bool run_random(const struct options *o)
+static bool run_histories(const struct histories *h)
 {
     double began = seconds();
     struct chain_result sum = {0};
     int fds[JOBS_MAX][2];
-    for (unsigned i = 0; i < o->jobs && o->jobs > 1; i++)
-        random_fork(o, i, fds[i]);
-    if (o->jobs == 1)
-        random_share(o, 0, &sum);
-    for (unsigned i = 0; i < o->jobs && o->jobs > 1; i++) {
+    for (unsigned i = 0; i < h->jobs && h->jobs > 1; i++)
+        random_fork(h, i, fds[i]);
+    if (h->jobs == 1)
+        random_share(h, 0, &sum);
+    for (unsigned i = 0; i < h->jobs && h->jobs > 1; i++) {
         struct chain_result r = {0};
         close(fds[i][1]);
         if (read(fds[i][0], &r, sizeof(r)) != (ssize_t)sizeof(r)) {
@@ -112,28 +123,43 @@ static bool run_random(const struct options *o)
     }
     while (wait(NULL) > 0)
         ;
-    report("random crashes", &sum, began);
+    report(h->what, &sum, began);
     return !sum.failed;
 }
 
+static bool run_random(const struct options *o)
+{
+    const struct histories h = {"random crashes", "--random", chain_random,
+                                o->seed,          o->runs,    o->jobs};
+    return run_histories(&h);
+}
+
 /* Sweeps -------------------------------------------------------------------------------------- */
+
+typedef void (*crash_at_fn)(uint64_t seed, uint64_t call, uint64_t loss_seed,
+                            struct chain_result *r);
+
+/** Every call of one life as the crash point. */
+static void sweep(crash_at_fn run, uint64_t seed, uint64_t losses, struct chain_result *r)
+{
+    for (uint64_t call = 1; call < SWEEP_CALLS_MAX && !r->failed; call++) {
+        for (uint64_t loss = 0; loss < losses && !r->failed; loss++) {
+            run(seed, call, loss, r);
+            if (r->failed)
+                printf("workload %llu, call %llu, loss %llu\n", (unsigned long long)seed,
+                       (unsigned long long)call, (unsigned long long)loss);
+        }
+        if (r->calls < call)
+            break;
+    }
+}
 
 static bool run_exhaustive(const struct options *o)
 {
     double began = seconds();
     struct chain_result r = {0};
-    for (uint64_t seed = o->seed; seed < o->seed + SWEEP_WORKLOADS; seed++) {
-        for (uint64_t call = 1; call < SWEEP_CALLS_MAX && !r.failed; call++) {
-            for (uint64_t loss = 0; loss < SWEEP_LOSSES && !r.failed; loss++) {
-                chain_crash_at(seed, call, loss, &r);
-                if (r.failed)
-                    printf("workload %llu, call %llu, loss %llu\n", (unsigned long long)seed,
-                           (unsigned long long)call, (unsigned long long)loss);
-            }
-            if (r.calls < call)
-                break;
-        }
-    }
+    for (uint64_t seed = o->seed; seed < o->seed + SWEEP_WORKLOADS; seed++)
+        sweep(chain_crash_at, seed, SWEEP_LOSSES, &r);
     report("every crash point of short lives", &r, began);
     return !r.failed;
 }
@@ -168,16 +194,25 @@ static bool run_faults(const struct options *o)
 
 static bool run_catalog(const struct options *o)
 {
+    const struct histories h = {"settings store", "--catalog",     catalog_chain_random,
+                                o->seed,          o->runs / 5 + 1, o->jobs};
+    return run_histories(&h);
+}
+
+static bool run_recovery(const struct options *o)
+{
+    const struct histories h = {"state and store", "--recovery",    rec_chain_random,
+                                o->seed,           o->runs / 5 + 1, o->jobs};
+    bool ok = run_histories(&h);
     double began = seconds();
     struct chain_result r = {0};
-    for (uint64_t seed = o->seed; r.crashes < o->runs / 5 && !r.failed; seed++) {
-        catalog_chain_random(seed, 0, &r);
-        if (r.failed)
-            printf("catalog history %llu failed (again: sim_crash --catalog --seed %llu)\n",
-                   (unsigned long long)seed, (unsigned long long)seed);
-    }
-    report("settings store", &r, began);
-    return !r.failed;
+    if (o->runs == 1)
+        return ok;
+    uint64_t losses = o->runs > DEFAULT_CRASHES ? SWEEP_LOSSES : 1;
+    sweep(rec_chain_crash_at, o->seed, losses, &r);
+    sweep(rec_chain_inplace, o->seed, losses, &r);
+    report("every crash point of recovery's short lives", &r, began);
+    return ok && !r.failed;
 }
 
 /* Command line -------------------------------------------------------------------------------- */
@@ -196,11 +231,17 @@ static uint64_t number(const char *text, const char *what)
 static struct options parse(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"seed", required_argument, NULL, 's'}, {"runs", required_argument, NULL, 'r'},
-        {"jobs", required_argument, NULL, 'j'}, {"random", no_argument, NULL, 'a'},
-        {"exhaustive", no_argument, NULL, 'e'}, {"faults", no_argument, NULL, 'f'},
-        {"negative", no_argument, NULL, 'n'},   {"catalog", no_argument, NULL, 'c'},
-        {"verbose", no_argument, NULL, 'v'},    {NULL, 0, NULL, 0},
+        {"seed", required_argument, NULL, 's'},
+        {"runs", required_argument, NULL, 'r'},
+        {"jobs", required_argument, NULL, 'j'},
+        {"random", no_argument, NULL, 'a'},
+        {"exhaustive", no_argument, NULL, 'e'},
+        {"faults", no_argument, NULL, 'f'},
+        {"negative", no_argument, NULL, 'n'},
+        {"catalog", no_argument, NULL, 'c'},
+        {"recovery", no_argument, NULL, 'y'},
+        {"verbose", no_argument, NULL, 'v'},
+        {NULL, 0, NULL, 0},
     };
     const char *env = getenv("SPILLWAY_SIM_CRASHES");
     struct options o = {.seed = 1, .runs = DEFAULT_CRASHES, .jobs = 2};
@@ -233,6 +274,9 @@ static struct options parse(int argc, char **argv)
         case 'c':
             o.catalog = true;
             break;
+        case 'y':
+            o.recovery = true;
+            break;
         case 'n':
             o.negative = true;
             break;
@@ -244,9 +288,9 @@ static struct options parse(int argc, char **argv)
         }
     }
     o.jobs = (unsigned)MIN(MAX(MIN(o.jobs, o.runs), 1), JOBS_MAX);
-    o.random = o.random || (runs_given && !o.catalog);
-    if (!o.random && !o.exhaustive && !o.faults && !o.catalog && !o.negative)
-        o.random = o.exhaustive = o.faults = o.catalog = o.negative = true;
+    o.random = o.random || (runs_given && !o.catalog && !o.recovery);
+    if (!o.random && !o.exhaustive && !o.faults && !o.catalog && !o.recovery && !o.negative)
+        o.random = o.exhaustive = o.faults = o.catalog = o.recovery = o.negative = true;
     logger_configure(level, LOG_FORMAT_TEXT);
     return o;
 }
@@ -263,6 +307,8 @@ int main(int argc, char **argv)
         ok = run_random(&o) && ok;
     if (o.catalog)
         ok = run_catalog(&o) && ok;
+    if (o.recovery)
+        ok = run_recovery(&o) && ok;
     if (o.negative)
         ok = negative_run(o.seed, o.jobs) && ok;
     return ok ? 0 : 1;

@@ -9,11 +9,8 @@
 
 #include "tests/sim/catalog_chain.h"
 #include "tests/sim/chain.h"
+#include "tests/sim/recovery.h"
 
-#define TRACE_HISTORIES 4000
-#define TRACE_CATALOG 500
-#define CRASHES_MAX 150000
-#define CRASHES_EXCUSED 2000 /* for sites that need not be caught: to see that they are not */
 #define SITES_MAX 64
 #define TRACED_MAX 512
 #define IDS_MAX 32
@@ -44,8 +41,20 @@ static const struct {
     {"shard_close", false, "only zeros come back; the next start cuts them again"},
 };
 
-/** chain_random or catalog_chain_random: which reaches the site. */
-typedef void history_fn(uint64_t seed, uint64_t salt, struct chain_result *result);
+/** A kind of histories, and of which sites it is the control. */
+struct kind {
+    void (*run)(uint64_t seed, uint64_t salt, struct chain_result *result);
+    uint64_t traced;      /* histories that look for sites */
+    uint64_t crashes_max; /* until the control gives up */
+    uint64_t excused_max; /* for sites that need not be caught: to see that they are not */
+    const char *files;    /* where its sites are; NULL: anywhere */
+};
+static const struct kind kinds[] = {
+    {chain_random, 4000, 150000, 2000, NULL},
+    {catalog_chain_random, 500, 150000, 2000, NULL},
+    {rec_chain_random, 150, 20000, 100,
+     " store.c state.c vfs.c restore.c sink_ndjson.c sink_parquet.c sink_sqlite.c "},
+};
 
 struct verdict {
     bool caught;
@@ -57,7 +66,7 @@ struct verdict {
 /** One line of the product; the simulation may know it by several call chains. */
 struct site {
     char name[128]; /* "function file:line" */
-    history_fn *history;
+    const struct kind *kind;
     const char *reason; /* NULL: must be caught */
     bool is_dir;
     uint64_t hits;
@@ -114,47 +123,69 @@ static const char *excuse(const char *name, bool is_dir)
     return NULL;
 }
 
-static struct site *site_named(struct site *sites, size_t *count, const char *name, bool is_dir)
+/** Whether a site ("function file:line") lies where this kind answers for it. */
+static bool counts_for(const struct kind *kind, const char *name)
+{
+    char file[64];
+    const char *at = strchr(name, ' ');
+    if (kind->files == NULL)
+        return true;
+    if (at == NULL)
+        return false;
+    (void)snprintf(file, sizeof(file), "%.*s ", (int)strcspn(at, ":"), at);
+    return strstr(kind->files, file) != NULL;
+}
+
+static struct site *site_named(struct site *sites, size_t *count, const struct kind *kind,
+                               const char *name, bool is_dir)
 {
     for (size_t i = 0; i < *count; i++)
-        if (strcmp(sites[i].name, name) == 0 && sites[i].is_dir == is_dir)
+        if (sites[i].kind == kind && strcmp(sites[i].name, name) == 0 && sites[i].is_dir == is_dir)
             return &sites[i];
     ASSERT(*count < SITES_MAX);
     struct site *s = &sites[(*count)++];
     (void)snprintf(s->name, sizeof(s->name), "%s", name);
+    s->kind = kind;
     s->is_dir = is_dir;
     s->reason = excuse(name, is_dir);
     return s;
 }
 
-/** The product's line of traced site `i`, with this call chain noted. */
-static struct site *site_of(struct site *sites, size_t *count, size_t i)
+/** The product's line of traced site `i`, with this call chain noted; NULL: it does not count. */
+static struct site *site_of(struct site *sites, size_t *count, const struct kind *kind, size_t i)
 {
-    static struct site *known[TRACED_MAX];
+    static struct site *known[ARRAY_LEN(kinds)][TRACED_MAX];
+    static bool looked_up[ARRAY_LEN(kinds)][TRACED_MAX];
+    size_t k = (size_t)(kind - kinds);
     ASSERT(i < TRACED_MAX);
-    if (known[i] == NULL) {
+    if (!looked_up[k][i]) {
         char name[128] = "?";
         const struct simdisk_site *found = simdisk_site_at(i);
+        looked_up[k][i] = true;
         name_site(found, name, sizeof(name));
-        known[i] = site_named(sites, count, name, found->is_dir);
-        ASSERT(known[i]->id_count < IDS_MAX);
-        known[i]->ids[known[i]->id_count++] = found->id;
+        if (!counts_for(kind, name))
+            return NULL;
+        struct site *s = site_named(sites, count, kind, name, found->is_dir);
+        ASSERT(s->id_count < IDS_MAX);
+        s->ids[s->id_count++] = found->id;
+        known[k][i] = s;
     }
-    return known[i];
+    return known[k][i];
 }
 
 /** Notes the sites that a history has reached. */
-static void note_reached(struct site *sites, size_t *count, uint64_t seed, history_fn *history)
+static void note_reached(struct site *sites, size_t *count, const struct kind *kind, uint64_t seed)
 {
     static uint64_t hits[TRACED_MAX];
     for (size_t i = 0; i < simdisk_site_count(); i++) {
-        struct site *s = site_of(sites, count, i);
         uint64_t now = simdisk_site_at(i)->hits;
-        if (now != hits[i] && s->seed_count < SEEDS_MAX &&
-            (s->seed_count == 0 || s->seeds[s->seed_count - 1] != seed))
-            s->seeds[s->seed_count++] = seed;
-        s->hits += now - hits[i];
-        s->history = now != hits[i] ? history : s->history;
+        struct site *s = now != hits[i] ? site_of(sites, count, kind, i) : NULL;
+        if (s != NULL) {
+            if (s->seed_count < SEEDS_MAX &&
+                (s->seed_count == 0 || s->seeds[s->seed_count - 1] != seed))
+                s->seeds[s->seed_count++] = seed;
+            s->hits += now - hits[i];
+        }
         hits[i] = now;
     }
 }
@@ -164,13 +195,11 @@ static size_t collect(uint64_t seed, struct site *sites)
     simdisk_trace_sites(true);
     struct chain_result r = {0};
     size_t count = 0;
-    for (uint64_t i = 0; i < TRACE_HISTORIES && !r.failed; i++) {
-        chain_random(seed + i, 0, &r);
-        note_reached(sites, &count, seed + i, chain_random);
-    }
-    for (uint64_t i = 0; i < TRACE_CATALOG && !r.failed; i++) {
-        catalog_chain_random(seed + i, 0, &r);
-        note_reached(sites, &count, seed + i, catalog_chain_random);
+    for (const struct kind *kind = kinds; kind < kinds + ARRAY_LEN(kinds); kind++) {
+        for (uint64_t i = 0; i < kind->traced && !r.failed; i++) {
+            kind->run(seed + i, 0, &r);
+            note_reached(sites, &count, kind, seed + i);
+        }
     }
     if (r.failed)
         printf("negative control: already without it: %s\n", r.failure);
@@ -180,14 +209,14 @@ static size_t collect(uint64_t seed, struct site *sites)
 static struct verdict hunt(const struct site *s)
 {
     struct chain_result r = {0};
-    uint64_t bound = s->reason == NULL ? CRASHES_MAX : CRASHES_EXCUSED;
+    uint64_t bound = s->reason == NULL ? s->kind->crashes_max : s->kind->excused_max;
     /* A site that many histories reach is met by any; of a rare one those that do are varied. */
     bool rare = s->seed_count < SEEDS_MAX;
     for (uint64_t i = 0; !r.failed && r.crashes < bound; i++) {
         static const unsigned crash_percent[] = {5, 0, 50};
         simdisk_swallow_sites(s->ids, s->id_count, crash_percent[i % 3]);
-        s->history(rare ? s->seeds[i % s->seed_count] : s->seeds[0] + i,
-                   rare ? i / s->seed_count : 0, &r);
+        s->kind->run(rare ? s->seeds[i % s->seed_count] : s->seeds[0] + i,
+                     rare ? i / s->seed_count : 0, &r);
     }
     struct verdict v = {.caught = r.failed, .crashes = r.crashes};
     memcpy(v.failure, r.failure, sizeof(v.failure));
