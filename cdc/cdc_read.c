@@ -11,9 +11,8 @@
 #include "base/metrics.h"
 #include "cdc/cdc_priv.h"
 
-#define PLAIN_BYTES_MAX MIB(256) /* a batch, decompressed */
-#define MISPLACED_BYTES MIB(16)  /* of the other shards, looked through in one step */
-#define MISPLACED_LETTERS 1000   /* noted in one step */
+#define MISPLACED_BYTES MIB(16) /* of the other shards, looked through in one step */
+#define MISPLACED_LETTERS 1000  /* noted in one step */
 
 void change_run_free(struct change_run *run)
 {
@@ -22,12 +21,6 @@ void change_run_free(struct change_run *run)
     arena_release(&run->arena);
     free(run->changes);
     free(run);
-}
-
-/** The append time of a batch's records, where the server stamped it. */
-static int64_t append_time_us(const struct batch_header *h)
-{
-    return (h->attributes & BATCH_ATTR_APPEND_TIME) != 0 ? h->max_timestamp * 1000 : -1;
 }
 
 /** Slices into the record's value become slices into its copy; others are in the arena already. */
@@ -66,44 +59,19 @@ struct reading {
     bool again;
 };
 
-static void note(const struct reading *r, int64_t lsn, const char *reason)
+static void read_batch(const struct reading *r, const uint8_t *batch, const struct batch_header *h)
 {
-    if (!r->again)
-        state_dead_letter(r->sp->state, 0, lsn, reason);
-}
-
-/** A batch whose records cannot be read is a dead letter as a whole: what follows it can be read.
- */
-static err_t read_batch(const struct reading *r, const uint8_t *batch, const struct batch_header *h)
-{
-    struct record_reader records;
-    struct record rec;
-    int64_t append_us = append_time_us(h);
-    err_t err = record_reader_open(&records, batch, batch_total_bytes(h), PLAIN_BYTES_MAX);
-    if (err != OK) {
-        note(r, h->base_offset, err_text(err));
-        return OK;
+    struct change_reader changes;
+    struct change c;
+    const char *malformed;
+    change_reader_open(&changes, batch, h, r->from);
+    while (change_reader_next(&changes, &r->run->arena, &c, &malformed) && c.lsn < r->to) {
+        if (malformed == NULL)
+            keep_change(r->run, &changes.record, &c);
+        else if (!r->again)
+            state_dead_letter(r->sp->state, 0, c.lsn, malformed);
     }
-    while ((err = record_reader_next(&records, &rec)) == OK) {
-        struct change c;
-        const char *reason;
-        if (rec.offset < r->from || rec.offset >= r->to)
-            continue;
-        switch (change_parse(&rec, append_us, &r->run->arena, &c, &reason)) {
-        case CHANGE_IS:
-            keep_change(r->run, &rec, &c);
-            break;
-        case CHANGE_MALFORMED:
-            note(r, rec.offset, reason);
-            break;
-        case CHANGE_IS_NOT:
-            break;
-        }
-    }
-    record_reader_close(&records);
-    if (err != ERR_END)
-        note(r, h->base_offset, err_text(err));
-    return OK;
+    change_reader_close(&changes);
 }
 
 err_t space_read(struct space *sp, int64_t from, int64_t to, bool again,
@@ -122,10 +90,10 @@ err_t space_read(struct space *sp, int64_t from, int64_t to, bool again,
         const uint8_t *batch;
         struct batch_header h;
         err = log_reader_next(&log, &batch, &h);
-        if (err == OK)
-            err = read_batch(&r, batch, &h);
-        if (err == OK)
-            next = MIN(batch_next_offset(&h), to);
+        if (err != OK)
+            break;
+        read_batch(&r, batch, &h);
+        next = MIN(batch_next_offset(&h), to);
     }
     log_reader_close(&log);
     if (err != OK && err != ERR_END) {
@@ -150,22 +118,18 @@ struct looking {
 
 static void look_through(struct looking *l, const uint8_t *batch, const struct batch_header *h)
 {
-    struct record_reader records;
-    struct record rec;
+    struct change_reader changes;
+    struct change c;
+    const char *malformed;
     char reason[100];
     snprintf(reason, sizeof(reason), "a change must lie on shard 0 of its stream, not on shard %u",
              l->shard);
-    if (record_reader_open(&records, batch, batch_total_bytes(h), PLAIN_BYTES_MAX) != OK)
-        return;
-    while (record_reader_next(&records, &rec) == OK) {
-        struct change c;
-        const char *unused;
-        if (rec.offset < l->from || change_parse(&rec, -1, &l->arena, &c, &unused) == CHANGE_IS_NOT)
-            continue;
-        state_dead_letter(l->sp->state, l->shard, rec.offset, reason);
+    change_reader_open(&changes, batch, h, l->from);
+    while (change_reader_next(&changes, &l->arena, &c, &malformed)) {
+        state_dead_letter(l->sp->state, l->shard, c.lsn, malformed != NULL ? malformed : reason);
         l->letters++;
     }
-    record_reader_close(&records);
+    change_reader_close(&changes);
     arena_reset(&l->arena);
 }
 

@@ -18,6 +18,7 @@
 #define DOC_ID_MAX 1024
 #define COLLECTION_MAX 256
 #define BOOKMARK_MAX 1024
+#define PLAIN_BYTES_MAX MIB(256) /* a batch, decompressed */
 
 /* In the order of field_names. */
 enum {
@@ -183,6 +184,50 @@ enum change_verdict change_parse(const struct record *rec, int64_t append_us, st
     }
     *ret = c;
     return CHANGE_IS;
+}
+
+/* Batches ------------------------------------------------------------------------------------- */
+
+void change_reader_open(struct change_reader *r, const uint8_t *batch, const struct batch_header *h,
+                        int64_t from)
+{
+    *r = (struct change_reader){.from = from, .base_offset = h->base_offset};
+    r->append_us = (h->attributes & BATCH_ATTR_APPEND_TIME) != 0 ? h->max_timestamp * 1000 : -1;
+    if ((h->attributes & BATCH_ATTR_PLAIN) != 0)
+        r->end = ERR_END;
+    else
+        r->end = record_reader_open(&r->records, batch, batch_total_bytes(h), PLAIN_BYTES_MAX);
+}
+
+/** What is left of the batch cannot be read. */
+static bool give_up(struct change_reader *r, struct change *ret, const char **ret_reason)
+{
+    *ret = (struct change){.lsn = r->base_offset};
+    *ret_reason = err_text(r->end);
+    r->end = ERR_END;
+    return true;
+}
+
+bool change_reader_next(struct change_reader *r, struct arena *arena, struct change *ret,
+                        const char **ret_reason)
+{
+    struct record *rec = &r->record;
+    *ret_reason = NULL;
+    while (r->end == OK && (r->end = record_reader_next(&r->records, rec)) == OK) {
+        if (rec->offset < r->from)
+            continue;
+        enum change_verdict verdict = change_parse(rec, r->append_us, arena, ret, ret_reason);
+        if (verdict == CHANGE_MALFORMED)
+            *ret = (struct change){.lsn = rec->offset};
+        if (verdict != CHANGE_IS_NOT)
+            return true;
+    }
+    return r->end != ERR_END && give_up(r, ret, ret_reason);
+}
+
+void change_reader_close(struct change_reader *r)
+{
+    record_reader_close(&r->records);
 }
 
 bool change_expect_holds(const struct change *c, bool there, int64_t lsn)

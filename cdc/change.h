@@ -43,6 +43,28 @@ enum change_verdict {
 enum change_verdict change_parse(const struct record *rec, int64_t append_us, struct arena *arena,
                                  struct change *ret, const char **ret_reason);
 
+/**
+ * The changes in one batch of the log, in order of their LSNs. A batch that is marked as plain is
+ * passed over unread. What cannot be read (its CRC is right: somebody produced it like that) is
+ * given as one malformed change at the batch's first offset, and what follows it in the log is
+ * good: no reader of the log stops there.
+ */
+struct change_reader {
+    struct record_reader records;
+    struct record record; /* that *ret came from; borrowed until the next call */
+    int64_t from, base_offset, append_us;
+    err_t end; /* OK: there may be more; ERR_END; else why the rest cannot be read */
+};
+/** `batch`, as the log's reader gave it, is borrowed until the close; records below LSN `from` are
+ * passed over. */
+void change_reader_open(struct change_reader *r, const uint8_t *batch, const struct batch_header *h,
+                        int64_t from);
+/** False after the last. *ret_reason: NULL for a change, else why it is malformed, until the next
+ * call; of *ret then only lsn is set. Slices as with change_parse. */
+bool change_reader_next(struct change_reader *r, struct arena *arena, struct change *ret,
+                        const char **ret_reason);
+void change_reader_close(struct change_reader *r);
+
 /** Whether `expect` holds against the document's version (there: its LSN). 0 means absent, but in
  * an update or delete of a restore, which is made for a version that is there: then it is that of
  * LSN 0. */

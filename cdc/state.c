@@ -304,14 +304,6 @@ err_t state_open(struct io *io, const char *path, struct state **ret_state)
     return OK;
 }
 
-/** Begins the view: the first read fixes it. */
-static err_t begin_view(struct state *s)
-{
-    int64_t cursor;
-    TRY(state_run(s, "BEGIN"));
-    return state_cursor(s, &cursor);
-}
-
 static err_t open_reader(struct state *s)
 {
     int version;
@@ -320,10 +312,11 @@ static err_t open_reader(struct state *s)
      * leave. */
     (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
     TRY(state_run(s, reader_pragmas));
+    /* Within the view: a file that is being made is empty or whole, not half of each. */
+    TRY(state_run(s, "BEGIN"));
     TRY(check_version(s, &version));
     if (version == 0)
         return err_fail(ERR_NOT_FOUND, "the state %s is empty", s->path);
-    TRY(begin_view(s));
     int moved = 0;
     (void)sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
     /* The file was replaced: its -wal may be the new one's, so nothing that was read counts. */
@@ -353,8 +346,9 @@ err_t state_reader_open(struct io *io, const char *path, struct state **ret_stat
 err_t state_reader_refresh(struct state *s)
 {
     ASSERT(s->reader);
-    TRY(state_run(s, "COMMIT"));
-    return begin_view(s);
+    int64_t cursor;
+    TRY(state_run(s, "COMMIT; BEGIN"));
+    return state_cursor(s, &cursor); /* the first read fixes the view */
 }
 
 void state_close(struct state *s)

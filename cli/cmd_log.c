@@ -143,13 +143,15 @@ static void print_batch(struct dump *d, const char *path, uint64_t position,
     timefmt_rfc3339(h->max_timestamp * 1000, ts);
     bool append_time = (h->attributes & BATCH_ATTR_APPEND_TIME) != 0;
     bool keyed = (h->attributes & BATCH_ATTR_KEYED) != 0;
+    bool plain = (h->attributes & BATCH_ATTR_PLAIN) != 0;
     printf(d->json ? "{\"file\":\"%s\",\"position\":%" PRIu64 ",\"baseOffset\":%" PRId64
                      ",\"records\":%d,\"bytes\":%zu,\"codec\":\"%s\",\"maxTimestamp\":\"%s\","
-                     "\"appendTime\":%s,\"keyed\":%s,\"producerId\":%" PRId64 "}\n"
+                     "\"appendTime\":%s,\"keyed\":%s,\"plain\":%s,\"producerId\":%" PRId64 "}\n"
                    : "%s:%" PRIu64 " offset %" PRId64 ", %d records, %zu bytes, %s, max time %s, "
-                     "append time %s, keyed %s, producer %" PRId64 "\n",
+                     "append time %s, keyed %s, plain %s, producer %" PRId64 "\n",
            path, position, h->base_offset, h->record_count, batch_total_bytes(h), codec_name(h), ts,
-           append_time ? "true" : "false", keyed ? "true" : "false", h->producer_id);
+           append_time ? "true" : "false", keyed ? "true" : "false", plain ? "true" : "false",
+           h->producer_id);
 }
 
 static void print_record(struct dump *d, const struct record *rec)

@@ -192,5 +192,6 @@ bool event_check(const struct event_rules *rules, const struct json_scan *scan, 
         rec->source = (struct slice){NULL, 0};
     if (unlikely(is_change(rec->type)))
         return check_change(scan, scratch, rec, fault);
+    rec->plain = true;
     return true;
 }

@@ -187,7 +187,8 @@ static void append_event(struct hook_request *r, struct slice body)
     struct event_record rec = {.ts_ms = r->now_us / 1000,
                                .value = {event_head(r), body, SLICE("}")},
                                .type = {r->name, r->name_len},
-                               .source = slice_of(r->provider->name)};
+                               .source = slice_of(r->provider->name),
+                               .plain = true};
     bool own = r->op.stream == NULL || body.len > LIMIT_OWN_BATCH_BODY;
     struct builder *b = NULL;
     err_t err = OK;

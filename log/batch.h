@@ -33,6 +33,9 @@ enum batch_codec {
  * Kafka's format and readers ignore it; a produced batch that has it (or any other unknown bit) is
  * refused. */
 #define BATCH_ATTR_KEYED 0x4000
+/** Ours, as above, bit 13: whoever wrote the batch knew each event, and none is a change of a
+ * collection. Readers that look for changes pass over it unread. */
+#define BATCH_ATTR_PLAIN 0x2000
 #define BATCH_ATTR_KNOWN_PRODUCED 0x000F
 
 struct batch_header {

@@ -13,7 +13,6 @@
 #define LIMIT_MAX 100000
 #define REPLY_BYTES_MAX MIB(8) /* after the first change */
 #define WAIT_SECONDS_MAX 60
-#define PLAIN_BYTES_MAX MIB(256) /* of one batch, decompressed */
 
 /** One reply in the making. */
 struct gather {
@@ -87,28 +86,21 @@ static err_t find_skipped(struct gather *g, struct change *c)
 static err_t gather_batch(struct gather *g, const uint8_t *batch, const struct batch_header *h)
 {
     CLEANUP(arena_release) struct arena arena = ARENA_INIT;
-    struct record_reader records;
-    struct record rec;
-    bool stamped = (h->attributes & BATCH_ATTR_APPEND_TIME) != 0;
-    TRY(record_reader_open(&records, batch, batch_total_bytes(h), PLAIN_BYTES_MAX));
+    struct change_reader changes;
+    struct change c;
+    const char *malformed;
     err_t err = OK;
-    while (!g->full && (err = record_reader_next(&records, &rec)) == OK) {
-        struct change c;
-        const char *reason;
-        if (rec.offset < g->next)
-            continue;
+    change_reader_open(&changes, batch, h, g->next);
+    while (err == OK && !g->full && change_reader_next(&changes, &arena, &c, &malformed)) {
+        if (malformed == NULL && slice_equal(c.collection, g->op->collection)) {
+            err = find_skipped(g, &c);
+            if (err == OK)
+                add_change(g, &c);
+        }
         arena_reset(&arena);
-        int64_t append_us = stamped ? rec.timestamp_ms * 1000 : -1;
-        if (change_parse(&rec, append_us, &arena, &c, &reason) != CHANGE_IS ||
-            !slice_equal(c.collection, g->op->collection))
-            continue;
-        err = find_skipped(g, &c);
-        if (err != OK)
-            break;
-        add_change(g, &c);
     }
-    record_reader_close(&records);
-    return err == ERR_END ? OK : err;
+    change_reader_close(&changes);
+    return err;
 }
 
 /** [g->next, g->to) */

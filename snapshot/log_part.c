@@ -5,8 +5,7 @@
 #include "base/limits.h"
 #include "snapshot/id_map.h"
 
-#define PLAIN_BYTES_MAX MIB(256) /* one batch, decompressed */
-#define ABSENT (-1)              /* instead of a version's LSN */
+#define ABSENT (-1) /* instead of a version's LSN */
 
 /* Reading ------------------------------------------------------------------------------------- */
 
@@ -17,44 +16,23 @@ struct part_reader {
     void *arg;
 };
 
-/** When the record was appended, where its batch says so; else it was checked before it was
- * appended. */
-static int64_t append_time_us(const struct batch_header *h, const struct record *rec)
-{
-    return (h->attributes & BATCH_ATTR_APPEND_TIME) != 0 ? rec->timestamp_ms * 1000 : -1;
-}
-
-static err_t offer_record(struct part_reader *r, const struct batch_header *h,
-                          const struct record *rec)
-{
-    struct change c;
-    const char *reason;
-    if (rec->offset < r->part->from)
-        return OK;
-    if (rec->offset >= r->part->to)
-        return ERR_END;
-    arena_reset(&r->arena);
-    if (change_parse(rec, append_time_us(h, rec), &r->arena, &c, &reason) != CHANGE_IS ||
-        (r->part->collection.data != NULL && !slice_equal(c.collection, r->part->collection)))
-        return OK;
-    return r->fn(r->arg, &c);
-}
-
 static err_t offer_batch(struct part_reader *r, const uint8_t *batch, const struct batch_header *h)
 {
-    struct record_reader records;
-    struct record rec;
-    TRY(record_reader_open(&records, batch, batch_total_bytes(h), PLAIN_BYTES_MAX));
-    err_t err;
-    while ((err = record_reader_next(&records, &rec)) == OK) {
-        err = offer_record(r, h, &rec);
-        if (err != OK) {
-            record_reader_close(&records);
-            return err;
-        }
+    struct change_reader changes;
+    struct change c;
+    const char *malformed;
+    struct slice wanted = r->part->collection;
+    err_t err = OK;
+    change_reader_open(&changes, batch, h, r->part->from);
+    while (err == OK && change_reader_next(&changes, &r->arena, &c, &malformed)) {
+        if (c.lsn >= r->part->to)
+            err = ERR_END;
+        else if (malformed == NULL && (wanted.data == NULL || slice_equal(c.collection, wanted)))
+            err = r->fn(r->arg, &c);
+        arena_reset(&r->arena);
     }
-    record_reader_close(&records);
-    return err == ERR_END ? OK : err;
+    change_reader_close(&changes);
+    return err;
 }
 
 static err_t offer_batches(struct part_reader *r, struct batch_reader *batches)

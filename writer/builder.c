@@ -31,6 +31,7 @@ struct builder {
     LZ4F_cctx *lz4;        /* made with the first compression */
     bool frame_open;
     bool keyed;
+    bool plain; /* all records so far are */
     uint32_t count;
     int64_t base_ts_ms;
     int64_t max_ts_ms;
@@ -70,6 +71,7 @@ void builder_reset(struct builder *b)
     b->compressed_raw = 0;
     b->frame_open = false;
     b->keyed = false;
+    b->plain = true;
     b->count = 0;
     b->base_ts_ms = 0;
     b->max_ts_ms = INT64_MIN;
@@ -89,7 +91,7 @@ size_t builder_bytes(const struct builder *b)
 
 struct builder_mark builder_mark(const struct builder *b)
 {
-    return (struct builder_mark){builder_bytes(b), b->count, b->max_ts_ms};
+    return (struct builder_mark){builder_bytes(b), b->count, b->max_ts_ms, b->plain};
 }
 
 void builder_truncate(struct builder *b, struct builder_mark mark)
@@ -98,6 +100,7 @@ void builder_truncate(struct builder *b, struct builder_mark mark)
     b->raw.len = mark.bytes;
     b->count = mark.count;
     b->max_ts_ms = mark.max_ts_ms;
+    b->plain = mark.plain;
 }
 
 /* Encoding ------------------------------------------------------------------------------------ */
@@ -177,6 +180,7 @@ err_t builder_add(struct builder *b, const struct event_record *rec)
         at = put_named(at, "source", 6, rec->source);
     b->raw.len += (size_t)(at - start);
     b->count++;
+    b->plain = b->plain && rec->plain;
     b->max_ts_ms = MAX(b->max_ts_ms, rec->ts_ms);
     return OK;
 }
@@ -296,8 +300,9 @@ void builder_seal(struct builder *b, uint8_t **ret_data, uint32_t *ret_len, uint
     }
     size_t len = b->out.len;
     ASSERT(len <= LIMIT_BATCH_BYTES);
-    uint16_t attributes = (uint16_t)((compressed ? BATCH_CODEC_LZ4 : BATCH_CODEC_NONE) |
-                                     (b->keyed ? BATCH_ATTR_KEYED : 0));
+    uint16_t attributes =
+        (uint16_t)((compressed ? BATCH_CODEC_LZ4 : BATCH_CODEC_NONE) |
+                   (b->keyed ? BATCH_ATTR_KEYED : 0) | (b->plain ? BATCH_ATTR_PLAIN : 0));
     struct batch_header h = {
         .length = (int32_t)(len - BATCH_LENGTH_PREFIX),
         .magic = 2,

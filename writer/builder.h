@@ -26,6 +26,7 @@ struct event_record {
     struct slice value[5]; /* concatenated; unused ones have len 0 */
     struct slice type;     /* header "type"; data == NULL: none */
     struct slice source;   /* header "source"; data == NULL: none */
+    bool plain;            /* known to be no change of a collection */
 };
 
 /** A place in the batch that a failed request can be cut back to. */
@@ -33,6 +34,7 @@ struct builder_mark {
     size_t bytes;
     uint32_t count;
     int64_t max_ts_ms;
+    bool plain;
 };
 
 /** `codec` is BATCH_CODEC_LZ4 or BATCH_CODEC_NONE. */
