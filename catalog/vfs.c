@@ -44,6 +44,7 @@ static int file_close(sqlite3_file *f)
     (void)share_unmap(f, 0);
     io_file_close(vfs_file_of(f)->file);
     vfs_file_of(f)->file = NULL;
+    free(TAKE(vfs_file_of(f)->gathered)); /* what is in there was not committed */
     return SQLITE_OK;
 }
 
@@ -51,6 +52,8 @@ static int file_read(sqlite3_file *f, void *data, int len, sqlite3_int64 offset)
 {
     struct vfs_file *file = vfs_file_of(f);
     size_t got;
+    if (wal_flush(file) != SQLITE_OK)
+        return SQLITE_IOERR_READ;
     err_t err = io_file_pread(file->file, data, (size_t)len, (uint64_t)offset, &got);
     if (err != OK)
         return vfs_failed(file->vfs, err, SQLITE_IOERR_READ);
@@ -65,6 +68,8 @@ static int file_write(sqlite3_file *f, const void *data, int len, sqlite3_int64 
     struct vfs_file *file = vfs_file_of(f);
     if (file->vfs->sync_failed)
         return SQLITE_IOERR_WRITE;
+    if (file->gathers)
+        return wal_write(file, data, (size_t)len, offset);
     err_t err = io_file_pwrite(file->file, data, (size_t)len, (uint64_t)offset);
     return err == OK ? SQLITE_OK : vfs_failed(file->vfs, err, SQLITE_IOERR_WRITE);
 }
@@ -74,6 +79,8 @@ static int file_truncate(sqlite3_file *f, sqlite3_int64 size)
     struct vfs_file *file = vfs_file_of(f);
     if (file->vfs->sync_failed)
         return SQLITE_IOERR_TRUNCATE;
+    if (wal_flush(file) != SQLITE_OK)
+        return SQLITE_IOERR_TRUNCATE;
     err_t err = io_file_truncate(file->file, (uint64_t)size);
     return err == OK ? SQLITE_OK : vfs_failed(file->vfs, err, SQLITE_IOERR_TRUNCATE);
 }
@@ -82,6 +89,8 @@ static int file_sync(sqlite3_file *f, int flags UNUSED)
 {
     struct vfs_file *file = vfs_file_of(f);
     if (file->vfs->sync_failed)
+        return SQLITE_IOERR_FSYNC;
+    if (wal_flush(file) != SQLITE_OK)
         return SQLITE_IOERR_FSYNC;
     err_t err = io_file_sync(file->file);
     if (err == OK && file->entry_unsynced)
@@ -98,6 +107,8 @@ static int file_size(sqlite3_file *f, sqlite3_int64 *ret_size)
 {
     struct vfs_file *file = vfs_file_of(f);
     uint64_t size;
+    if (wal_flush(file) != SQLITE_OK)
+        return SQLITE_IOERR_FSTAT;
     err_t err = io_file_size(file->file, &size);
     if (err != OK)
         return vfs_failed(file->vfs, err, SQLITE_IOERR_FSTAT);
@@ -177,6 +188,7 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *f, int fl
     if (err != OK)
         return vfs_failed(v, err, SQLITE_CANTOPEN);
     file->entry_unsynced = !existed;
+    file->gathers = v->shared && (flags & SQLITE_OPEN_WAL) != 0;
     file->base.pMethods = v->shared ? &shared_methods : &file_methods;
     if (ret_flags != NULL)
         *ret_flags = flags;

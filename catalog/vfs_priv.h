@@ -27,6 +27,11 @@ struct vfs_file {
     bool entry_unsynced;     /* created here; its directory was not synced yet */
     int lock_level;          /* SQLITE_LOCK_*; only of shared files */
     struct vfs_share *share; /* owned; the wal-index, NULL until it is mapped */
+    bool gathers;            /* a -wal of a shared database: see vfs_wal.c */
+    bool commit_begun;       /* the next write is the page of a frame that commits */
+    char *gathered;          /* owned; NULL until the first write */
+    size_t gathered_len;
+    int64_t gathered_at; /* offset in the file */
 };
 
 static inline struct vfs_file *vfs_file_of(sqlite3_file *f)
@@ -36,6 +41,12 @@ static inline struct vfs_file *vfs_file_of(sqlite3_file *f)
 
 /** Keeps the sentence for the connection's owner and gives SQLite's code. */
 int vfs_failed(struct vfs *v, err_t err, int sqlite_code);
+
+/* vfs_wal.c: writes of a -wal file. */
+#define WAL_GATHER_BYTES KIB(256) /* above any page and its header */
+int wal_write(struct vfs_file *file, const void *data, size_t len, int64_t offset);
+/** What has gathered goes to the file; before it is read, measured, cut or synced. */
+int wal_flush(struct vfs_file *file);
 
 /* vfs_share.c: locks and shared memory of files that several connections use. */
 int share_lock(sqlite3_file *f, int level);
