@@ -214,6 +214,7 @@ static void sleep_locked(struct cdc *c, int64_t wait_ns) LOCK_REQUIRES(&c->lock)
 static void *cdc_main(void *arg)
 {
     struct cdc *c = arg;
+    pthread_setname_np(pthread_self(), "cdc");
     lock_acquire(&c->lock);
     while (!atomic_load(&c->stopping)) {
         int64_t wait_ns;

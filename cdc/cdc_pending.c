@@ -230,6 +230,13 @@ static int by_collection(const void *left, const void *right)
     return order != 0 ? order : (a->lsn > b->lsn) - (a->lsn < b->lsn);
 }
 
+/** Changes of one run share the bytes of the name. */
+static bool same_collection(const struct item *a, const struct item *b)
+{
+    struct slice left = a->change->collection, right = b->change->collection;
+    return left.data == right.data || slice_equal(left, right);
+}
+
 /** All pending changes, those of one collection together, each in LSN order. */
 static struct item *collect_items(const struct space *sp)
 {
@@ -238,8 +245,9 @@ static struct item *collect_items(const struct space *sp)
     struct item *items = xcalloc(sp->pending_count + 1, sizeof(*items));
     for (const struct change_run *run = sp->pending; run != NULL; run = run->next) {
         for (size_t i = 0; i < run->count; i++) {
-            items[count++].change = &run->changes[i];
-            one = one && slice_equal(run->changes[i].collection, items[0].change->collection);
+            items[count].change = &run->changes[i];
+            one = one && same_collection(&items[count], &items[count > 0 ? count - 1 : 0]);
+            count++;
         }
     }
     ASSERT(count == sp->pending_count);
@@ -254,8 +262,7 @@ static err_t write_collections(struct space *sp)
     size_t count = sp->pending_count;
     for (size_t from = 0, to; from < count; from = to) {
         to = from + 1;
-        while (to < count &&
-               slice_equal(items[from].change->collection, items[to].change->collection))
+        while (to < count && same_collection(&items[to - 1], &items[to]))
             to++;
         TRY(write_collection(sp, items + from, to - from));
     }

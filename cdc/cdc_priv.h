@@ -10,8 +10,8 @@
 #include "base/lock.h"
 #include "cdc/cdc.h"
 
-#define CDC_APPLY_CHANGES 200000 /* in one transaction, */
-#define CDC_APPLY_BYTES MIB(64)  /* of their values */
+#define CDC_APPLY_CHANGES 300000 /* in one transaction, */
+#define CDC_APPLY_BYTES MIB(64)  /* of what they hold */
 #define CDC_PROBLEM_BYTES 160
 
 /** Changes that came in one transaction, and the memory that they live in. */

@@ -1,8 +1,8 @@
 /*
  * cdc/cdc_read.c: from the log's batches to a run of changes.
  *
- * A record is parsed where the reader has it; only a change's value is copied. Other events of the
- * stream cost one scan and no memory.
+ * A record is parsed where the reader has it; only what a change consists of is copied. Other
+ * events of the stream cost one scan and no memory, or, in a batch that is marked, nothing.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,28 +23,29 @@ void change_run_free(struct change_run *run)
     free(run);
 }
 
-/** Slices into the record's value become slices into its copy; others are in the arena already. */
-static void move_slice(struct slice *s, struct slice from, const char *to)
+/** Keeps the bytes of *s, which the reader only lends. Most changes have few of the fields. */
+static void keep(struct arena *arena, struct slice *s)
 {
-    uintptr_t at = (uintptr_t)s->data;
-    uintptr_t start = (uintptr_t)from.data;
-    if (s->data != NULL && at >= start && at - start <= from.len)
-        s->data = to + (at - start);
+    if (s->data != NULL)
+        s->data = arena_strndup(arena, s->data, s->len);
 }
 
-static void keep_change(struct change_run *run, const struct record *rec, struct change *c)
+static void keep_change(struct change_run *run, struct change c)
 {
-    char *copy = arena_alloc(&run->arena, rec->value.len);
-    memcpy(copy, rec->value.data, rec->value.len);
-    struct slice *const slices[] = {&c->collection, &c->doc_id, &c->doc,    &c->prev,
-                                    &c->bookmark,   &c->source, &c->restore};
-    for (size_t i = 0; i < ARRAY_LEN(slices); i++)
-        move_slice(slices[i], rec->value, copy);
     if (run->count == run->cap) {
         run->cap = run->cap == 0 ? 64 : run->cap * 2;
         run->changes = xrealloc(run->changes, run->cap * sizeof(*run->changes));
     }
-    run->changes[run->count++] = *c;
+    /* Changes of one collection tend to follow each other: one copy of its name serves them. */
+    const struct change *last = run->count > 0 ? &run->changes[run->count - 1] : NULL;
+    if (last != NULL && slice_equal(last->collection, c.collection))
+        c.collection = last->collection;
+    else
+        keep(&run->arena, &c.collection);
+    struct slice *const slices[] = {&c.doc_id, &c.doc, &c.prev, &c.bookmark, &c.source, &c.restore};
+    for (size_t i = 0; i < ARRAY_LEN(slices); i++)
+        keep(&run->arena, slices[i]);
+    run->changes[run->count++] = c;
 }
 
 static bool run_full(const struct change_run *run)
@@ -55,54 +56,60 @@ static bool run_full(const struct change_run *run)
 struct reading {
     struct space *sp;
     struct change_run *run;
+    struct arena scratch;
     int64_t from, to;
     bool again;
 };
 
-static void read_batch(const struct reading *r, const uint8_t *batch, const struct batch_header *h)
+static void read_batch(struct reading *r, const uint8_t *batch, const struct batch_header *h)
 {
     struct change_reader changes;
     struct change c;
     const char *malformed;
     change_reader_open(&changes, batch, h, r->from);
-    while (change_reader_next(&changes, &r->run->arena, &c, &malformed) && c.lsn < r->to) {
+    while (change_reader_next(&changes, &r->scratch, &c, &malformed) && c.lsn < r->to) {
         if (malformed == NULL)
-            keep_change(r->run, &changes.record, &c);
+            keep_change(r->run, c);
         else if (!r->again)
             state_dead_letter(r->sp->state, 0, c.lsn, malformed);
+        arena_reset(&r->scratch);
     }
     change_reader_close(&changes);
 }
 
-err_t space_read(struct space *sp, int64_t from, int64_t to, bool again,
-                 struct change_run **ret_run, int64_t *ret_next)
+/** Reads batches until the run is full. *ret_next is where it stopped. */
+static err_t read_batches(struct reading *r, int64_t *ret_next)
 {
     struct log_reader log;
-    struct change_run *run = xcalloc(1, sizeof(*run));
-    const struct reading r = {.sp = sp, .run = run, .from = from, .to = to, .again = again};
-    int64_t next = from;
-    err_t err = log_reader_open(&log, stream_shard(sp->stream, 0), from);
-    if (err != OK) {
-        change_run_free(run);
-        return err;
-    }
-    while (err == OK && next < to && !run_full(run) && !atomic_load(&sp->cdc->stopping)) {
+    TRY(log_reader_open(&log, stream_shard(r->sp->stream, 0), r->from));
+    err_t err = OK;
+    int64_t next = r->from;
+    while (next < r->to && !run_full(r->run) && !atomic_load(&r->sp->cdc->stopping)) {
         const uint8_t *batch;
         struct batch_header h;
         err = log_reader_next(&log, &batch, &h);
         if (err != OK)
             break;
-        read_batch(&r, batch, &h);
-        next = MIN(batch_next_offset(&h), to);
+        read_batch(r, batch, &h);
+        next = MIN(batch_next_offset(&h), r->to);
     }
     log_reader_close(&log);
-    if (err != OK && err != ERR_END) {
-        change_run_free(run);
-        return err;
-    }
-    *ret_run = run;
     *ret_next = next;
-    return OK;
+    return err == ERR_END ? OK : err;
+}
+
+err_t space_read(struct space *sp, int64_t from, int64_t to, bool again,
+                 struct change_run **ret_run, int64_t *ret_next)
+{
+    struct change_run *run = xcalloc(1, sizeof(*run));
+    struct reading r = {.sp = sp, .run = run, .from = from, .to = to, .again = again};
+    err_t err = read_batches(&r, ret_next);
+    arena_release(&r.scratch);
+    if (err == OK)
+        *ret_run = run;
+    else
+        change_run_free(run);
+    return err;
 }
 
 /* -- the other shards

@@ -139,8 +139,8 @@ static void a_directory_that_is_not_there_is_named(void **state)
     struct place *p = *state;
     CLEANUP(xfree_ptr) char *path = xasprintf("%s/missing/catalog.db", p->dir);
     struct catalog *c;
-    assert_int_equal(catalog_open(io_posix(), path, &c), ERR_IO);
-    assert_non_null(strstr(err_text(ERR_IO), "/missing"));
+    assert_int_equal(catalog_open(io_posix(), path, &c), ERR_NOT_FOUND);
+    assert_non_null(strstr(err_text(ERR_NOT_FOUND), "/missing"));
 }
 
 #define IN_PLACE(f) cmocka_unit_test_setup_teardown(f, make_place, drop_place)

@@ -420,6 +420,7 @@ static void what_is_not_there_can_be_removed(void **state)
     struct place *p = *state;
     CLEANUP(xfree_ptr) char *elsewhere = xasprintf("%s/none/x.db", p->dir);
     assert_ok(state_remove(io_posix(), elsewhere));
+    assert_ok(state_remove(io_posix(), p->path));
 }
 
 static void a_state_can_be_loaded_from_documents(void **state)
