@@ -174,7 +174,7 @@ static int run(const struct cli_args *args)
 const struct cli_command command_status = {
     .name = "status",
     .usage = "status [OPTIONS]",
-    .summary = "Show a running server's health, listeners, shards and the state of collections",
+    .summary = "Show a running server's health, listeners, shards, state and last drills",
     .about = "Exits 1 when the server cannot be reached or a shard takes no events. Needs the\n"
              "admin's token where one is set.\n" REMOTE_ABOUT,
     .options = options,
