@@ -77,6 +77,7 @@ struct state_hash {
 struct state_hash state_hash_of(struct slice id, struct slice doc);
 void state_hash_add(struct state_hash *h, struct state_hash x);
 void state_hash_sub(struct state_hash *h, struct state_hash x);
+bool state_hash_equal(struct state_hash a, struct state_hash b);
 /** 32 hex digits, high first, and a NUL. */
 void state_hash_format(struct state_hash h, char out[33]);
 bool state_hash_parse(const char *text, struct state_hash *ret);

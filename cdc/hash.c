@@ -46,6 +46,11 @@ void state_hash_sub(struct state_hash *h, struct state_hash x)
     h->low -= x.low;
 }
 
+bool state_hash_equal(struct state_hash a, struct state_hash b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
 void state_hash_format(struct state_hash h, char out[33])
 {
     snprintf(out, HASH_DIGITS + 1, "%016llx%016llx", (unsigned long long)h.high,

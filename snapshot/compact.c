@@ -168,11 +168,6 @@ static err_t write_merged(const struct job *j, const struct store_file *files, s
 
 /* Manifests ----------------------------------------------------------------------------------- */
 
-static void manifest_release(struct collection_manifest *m)
-{
-    collection_manifest_free(m);
-}
-
 /** C3. */
 static err_t reserve(const struct job *j, struct collection_manifest *m, struct run *ret_run,
                      bool *ret_found)
@@ -193,7 +188,7 @@ static err_t reserve(const struct job *j, struct collection_manifest *m, struct 
  * the turn: those of the run are where they were. */
 static err_t replace_run(const struct job *j, const struct run *run, struct store_file *merged)
 {
-    CLEANUP(manifest_release) struct collection_manifest m = {0};
+    CLEANUP(collection_manifest_free) struct collection_manifest m = {0};
     err_t err = collection_manifest_read(j->store, j->namespace_name, j->collection, &m);
     if (err != OK) {
         store_file_release(merged);
@@ -214,7 +209,7 @@ static err_t replace_run(const struct job *j, const struct run *run, struct stor
 /** Merges one run. *ret_merged false: there is none. */
 static err_t merge_once(const struct job *j, bool *ret_merged)
 {
-    CLEANUP(manifest_release) struct collection_manifest m = {0};
+    CLEANUP(collection_manifest_free) struct collection_manifest m = {0};
     struct run run = {0};
     struct store_file merged;
     manifest_lock(j->store, j->namespace_name);
@@ -234,7 +229,7 @@ static err_t merge_once(const struct job *j, bool *ret_merged)
 /** Sets (file: taken over) or forgets (NULL) the data file in the manifest. */
 static err_t set_data(const struct job *j, struct store_file *file)
 {
-    CLEANUP(manifest_release) struct collection_manifest m = {0};
+    CLEANUP(collection_manifest_free) struct collection_manifest m = {0};
     err_t err = collection_manifest_read(j->store, j->namespace_name, j->collection, &m);
     if (err == OK && (file != NULL || m.has_data)) {
         store_file_release(&m.data);
@@ -264,8 +259,7 @@ static err_t copy_docs(struct rebuild *r, const struct store_file *last, struct 
         return err;
     uint64_t rows;
     struct state_hash hash = rebuild_hash(r, &rows);
-    if (rows != last->state_count || hash.low != last->state_hash.low ||
-        hash.high != last->state_hash.high)
+    if (rows != last->state_count || !state_hash_equal(hash, last->state_hash))
         return err_fail(
             ERR_CORRUPT,
             "%s: the state after it, put together from the store's files, does not have "
@@ -322,7 +316,7 @@ static bool data_pays(const struct collection_manifest *m)
 
 static err_t compact_data(const struct job *j, bool always, bool *ret_written)
 {
-    CLEANUP(manifest_release) struct collection_manifest m = {0};
+    CLEANUP(collection_manifest_free) struct collection_manifest m = {0};
     CLEANUP(rebuild_plan_free) struct rebuild_plan plan = {0};
     err_t err = collection_manifest_read(j->store, j->namespace_name, j->collection, &m);
     if (err == ERR_NOT_FOUND)

@@ -128,8 +128,8 @@ static err_t compare(const struct plan_question *q, int64_t lsn_to, struct state
     CLEANUP(xfree_ptr) char *dir = collection_dir(q->namespace_name, q->collection);
     const struct store_file *f;
     for (size_t i = 0; (f = recorded_file(q, i)) != NULL; i++)
-        if (f->lsn_to == lsn_to && (f->state_hash.low != hash.low ||
-                                    f->state_hash.high != hash.high || f->state_count != rows))
+        if (f->lsn_to == lsn_to &&
+            (!state_hash_equal(f->state_hash, hash) || f->state_count != rows))
             return err_fail(ERR_CORRUPT,
                             "%s/%s records another state than the files give: %llu documents, not "
                             "%llu, or another hash",

@@ -145,14 +145,9 @@ static err_t remove_orphan_snapshots(const struct job *j, const struct removal *
     return OK;
 }
 
-static void manifest_release(struct collection_manifest *m)
-{
-    collection_manifest_free(m);
-}
-
 err_t orphans_remove(const struct job *j, const struct removal *r)
 {
-    CLEANUP(manifest_release) struct collection_manifest m = {0};
+    CLEANUP(collection_manifest_free) struct collection_manifest m = {0};
     TRY(remove_orphan_snapshots(j, r));
     err_t err = collection_manifest_read(j->store, j->namespace_name, j->collection, &m);
     if (err == ERR_NOT_FOUND)

@@ -307,12 +307,11 @@ static err_t goal_at_time(struct plan_question *q, struct plan_goal *goal)
 
 static err_t goal_at_snapshot(struct plan_question *q, struct plan_goal *goal)
 {
-    for (size_t i = 0; i < q->snapshots.count; i++) {
-        if (strcmp(q->snapshots.items[i].name, q->target->name) == 0) {
-            goal->snapshot = &q->snapshots.items[i].file;
-            goal->lsn_to = goal->snapshot->lsn_to;
-            return OK;
-        }
+    const struct snapshot *s = snapshot_find(&q->snapshots, q->target->name);
+    if (s != NULL) {
+        goal->snapshot = &s->file;
+        goal->lsn_to = s->file.lsn_to;
+        return OK;
     }
     return err_fail(
         ERR_NOT_FOUND, "%s/%.*s has no snapshot \"%.100s\"; `spillway snapshot list` shows them",

@@ -200,7 +200,7 @@ err_t rebuild_open(struct source *s, const char *namespace_name, struct slice co
 
 static err_t check_end(const struct rebuild *r)
 {
-    if (r->check && (r->want.low != r->have.low || r->want.high != r->have.high)) {
+    if (r->check && !state_hash_equal(r->want, r->have)) {
         char want[33], have[33];
         state_hash_format(r->want, want);
         state_hash_format(r->have, have);

@@ -26,14 +26,6 @@ static char *name_of(enum snapshot_type type, int64_t now_us, int64_t lsn_to)
     return xasprintf("%.19sZ-%lld", time, (long long)lsn_to - 1);
 }
 
-static bool has_name(const struct snapshot_list *l, const char *name)
-{
-    for (size_t i = 0; i < l->count; i++)
-        if (strcmp(l->items[i].name, name) == 0)
-            return true;
-    return false;
-}
-
 /** The collection as the state's transaction sees it. */
 struct view {
     struct state *state;
@@ -110,8 +102,8 @@ static err_t write_file(const struct job *j, const struct view *v, const char *r
 /** The documents are those whose hash the state keeps, or the state is damaged. */
 static err_t check_hash(const struct job *j, const struct view *v, const struct store_file *f)
 {
-    if (f->state_count == v->collection.count && f->state_hash.low == v->collection.hash.low &&
-        f->state_hash.high == v->collection.hash.high)
+    if (f->state_count == v->collection.count &&
+        state_hash_equal(f->state_hash, v->collection.hash))
         return OK;
     CLEANUP(xfree_ptr) char *path = xasprintf("%s/%s", j->dir, f->path);
     if (store_remove(j->store, path) != OK) { /* an orphan then, removed by the next cleanup */
@@ -131,7 +123,7 @@ static err_t create(const struct job *j, enum snapshot_type type, struct snapsho
     TRY(view_open(j, &v));
     TRY(snapshot_list_read(j->store, j->namespace_name, j->collection, &list));
     s.name = name_of(type, j->now_us, v.lsn_to);
-    if (has_name(&list, s.name))
+    if (snapshot_find(&list, s.name) != NULL)
         return err_fail(ERR_EXISTS, "%s/%.*s has the snapshot \"%s\" already", j->namespace_name,
                         (int)MIN(j->collection.len, 200), j->collection.data, s.name);
     CLEANUP(xfree_ptr) char *relative = xasprintf("snapshots/%s.parquet", s.name);

@@ -30,6 +30,8 @@ struct snapshot_list {
 err_t snapshot_list_read(struct store *s, const char *namespace_name, struct slice collection,
                          struct snapshot_list *ret) MUST_USE; /* none: empty */
 void snapshot_list_free(struct snapshot_list *l);
+/** Borrowed from the list; NULL: none of this name. */
+const struct snapshot *snapshot_find(const struct snapshot_list *l, const char *name);
 
 /** Makes one of the current state (deltas up to it are flushed first, where a cdc runs). ERR_EXISTS
  * for a second daily or monthly of the same day or month. */

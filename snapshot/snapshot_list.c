@@ -40,6 +40,14 @@ void snapshot_list_free(struct snapshot_list *l)
     *l = (struct snapshot_list){0};
 }
 
+const struct snapshot *snapshot_find(const struct snapshot_list *l, const char *name)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (strcmp(l->items[i].name, name) == 0)
+            return &l->items[i];
+    return NULL;
+}
+
 static err_t parse_type(const json_t *json, enum snapshot_type *ret)
 {
     const char *text;

@@ -81,14 +81,6 @@ static void verify_chain(struct verifier *v, const struct collection_manifest *m
         tell(v, m->data.path, read_docs(v, &m->data));
 }
 
-static bool has_name(const struct snapshot_list *l, const char *name)
-{
-    for (size_t i = 0; i < l->count; i++)
-        if (strcmp(l->items[i].name, name) == 0)
-            return true;
-    return false;
-}
-
 /** The namespace's manifest says how far the chain reaches: without it no answer is safe. */
 static void verify_namespace(struct verifier *v, const char *namespace_name)
 {
@@ -108,7 +100,7 @@ static err_t verify(struct verifier *v, const char *namespace_name, struct slice
     err_t listed = snapshot_list_read(v->store, namespace_name, collection, &list);
     if (listed != OK)
         tell(v, "snapshots/manifest.json", listed);
-    if (listed == OK && name != NULL && !has_name(&list, name))
+    if (listed == OK && name != NULL && snapshot_find(&list, name) == NULL)
         return err_fail(ERR_NOT_FOUND, "%s/%.*s has no snapshot \"%.100s\"", namespace_name,
                         (int)MIN(collection.len, 200), collection.data, name);
     verify_snapshots(v, &list, name);
