@@ -1,6 +1,10 @@
 /*
  * snapshot/verify.c: reads every file of a collection as a restore would, whole: bytes against the
  * manifest's hash, pages, order, ranges, row counts, and for documents the state hash.
+ *
+ * It takes no turn, since the jobs that replace files may run in another process, the server. A
+ * file that cannot be read and that its manifest no longer names was replaced, not damaged; then
+ * what the new manifest names instead is read.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +12,12 @@
 #include "cdc/state.h"
 #include "snapshot/snapshot.h"
 
+#define ROUNDS 5 /* of compaction behind our back */
+
 struct verifier {
     struct store *store;
+    const char *namespace_name;
+    struct slice collection;
     char *dir;
     void (*fn)(void *arg, const char *path, err_t err, const char *text);
     void *arg;
@@ -66,71 +74,153 @@ static err_t read_changes(struct verifier *v, const struct store_file *f)
     return err == ERR_END ? OK : err;
 }
 
+/* Snapshots ----------------------------------------------------------------------------------- */
+
+static err_t read_list(const struct verifier *v, struct snapshot_list *ret)
+{
+    return snapshot_list_read(v->store, v->namespace_name, v->collection, ret);
+}
+
+static bool is_still_listed(const struct verifier *v, const struct snapshot *s)
+{
+    CLEANUP(snapshot_list_free) struct snapshot_list now = {0};
+    return read_list(v, &now) != OK || snapshot_find(&now, s->name) != NULL;
+}
+
+static void verify_snapshot(struct verifier *v, const struct snapshot *s)
+{
+    err_t err = read_docs(v, &s->file);
+    CLEANUP(xfree_ptr) char *text = xstrdup(err == OK ? "" : err_text(err));
+    if (err == OK || is_still_listed(v, s))
+        tell(v, s->file.path, err == OK ? OK : err_fail(err, "%s", text));
+}
+
 static void verify_snapshots(struct verifier *v, const struct snapshot_list *l, const char *name)
 {
     for (size_t i = 0; i < l->count; i++)
         if (name == NULL || strcmp(l->items[i].name, name) == 0)
-            tell(v, l->items[i].file.path, read_docs(v, &l->items[i].file));
+            verify_snapshot(v, &l->items[i]);
 }
 
-static void verify_chain(struct verifier *v, const struct collection_manifest *m)
+/* The chain ----------------------------------------------------------------------------------- */
+
+static err_t read_manifest(const struct verifier *v, struct collection_manifest *ret)
 {
-    for (size_t i = 0; i < m->delta_count; i++)
-        tell(v, m->deltas[i].path, read_changes(v, &m->deltas[i]));
-    if (m->has_data)
-        tell(v, m->data.path, read_docs(v, &m->data));
+    return collection_manifest_read(v->store, v->namespace_name, v->collection, ret);
 }
+
+/** The chain's files by number: deltas, then data; NULL behind the last. */
+static const struct store_file *chain_file(const struct collection_manifest *m, size_t i)
+{
+    if (i < m->delta_count)
+        return &m->deltas[i];
+    return i == m->delta_count && m->has_data ? &m->data : NULL;
+}
+
+static bool chain_names(const struct collection_manifest *m, const struct store_file *f)
+{
+    const struct store_file *other;
+    for (size_t i = 0; (other = chain_file(m, i)) != NULL; i++)
+        if (strcmp(other->path, f->path) == 0 && strcmp(other->hash, f->hash) == 0)
+            return true;
+    return false;
+}
+
+static bool is_still_named(const struct verifier *v, const struct store_file *f)
+{
+    CLEANUP(collection_manifest_free) struct collection_manifest now = {0};
+    return read_manifest(v, &now) != OK || chain_names(&now, f);
+}
+
+/** Files that `told` names are known. False: some were replaced. */
+static bool verify_files(struct verifier *v, const struct collection_manifest *m,
+                         const struct collection_manifest *told)
+{
+    bool all = true;
+    const struct store_file *f;
+    for (size_t i = 0; (f = chain_file(m, i)) != NULL; i++) {
+        if (chain_names(told, f))
+            continue;
+        err_t err = i < m->delta_count ? read_changes(v, f) : read_docs(v, f);
+        CLEANUP(xfree_ptr) char *text = xstrdup(err == OK ? "" : err_text(err));
+        if (err == OK || is_still_named(v, f))
+            tell(v, f->path, err == OK ? OK : err_fail(err, "%s", text));
+        else
+            all = false;
+    }
+    return all;
+}
+
+/** Takes over `m`. */
+static void verify_chain(struct verifier *v, struct collection_manifest *m)
+{
+    CLEANUP(collection_manifest_free) struct collection_manifest told = {0};
+    CLEANUP(collection_manifest_free) struct collection_manifest now = *m;
+    for (int round = 1; !verify_files(v, &now, &told); round++) {
+        struct collection_manifest next;
+        err_t err = round < ROUNDS
+                        ? read_manifest(v, &next)
+                        : err_fail(ERR_UNAVAILABLE, "files are replaced faster than they are read");
+        if (err != OK) {
+            tell(v, "manifest.json", err);
+            return;
+        }
+        collection_manifest_free(&told);
+        told = now;
+        now = next;
+    }
+}
+
+/* All ----------------------------------------------------------------------------------------- */
 
 /** The namespace's manifest says how far the chain reaches: without it no answer is safe. */
-static void verify_namespace(struct verifier *v, const char *namespace_name)
+static void verify_namespace(struct verifier *v)
 {
-    CLEANUP(xfree_ptr) char *dir = store_component(slice_of(namespace_name));
+    CLEANUP(xfree_ptr) char *dir = store_component(slice_of(v->namespace_name));
     CLEANUP(xfree_ptr) char *path = xasprintf("%s/manifest.json", dir);
     struct namespace_manifest ns;
-    err_t err = namespace_manifest_read(v->store, namespace_name, &ns);
+    err_t err = namespace_manifest_read(v->store, v->namespace_name, &ns);
     if (err == OK)
         namespace_manifest_free(&ns);
     tell_path(v, path, err);
 }
 
-static err_t verify(struct verifier *v, const char *namespace_name, struct slice collection,
-                    const char *name)
+static err_t verify(struct verifier *v, const char *name)
 {
     CLEANUP(snapshot_list_free) struct snapshot_list list = {0};
-    err_t listed = snapshot_list_read(v->store, namespace_name, collection, &list);
+    err_t listed = read_list(v, &list);
     if (listed != OK)
         tell(v, "snapshots/manifest.json", listed);
     if (listed == OK && name != NULL && snapshot_find(&list, name) == NULL)
-        return err_fail(ERR_NOT_FOUND, "%s/%.*s has no snapshot \"%.100s\"", namespace_name,
-                        (int)MIN(collection.len, 200), collection.data, name);
+        return err_fail(ERR_NOT_FOUND, "%s/%.*s has no snapshot \"%.100s\"", v->namespace_name,
+                        (int)MIN(v->collection.len, 200), v->collection.data, name);
     verify_snapshots(v, &list, name);
     if (name != NULL)
         return OK;
     struct collection_manifest m;
-    err_t err = collection_manifest_read(v->store, namespace_name, collection, &m);
+    err_t err = read_manifest(v, &m);
     if (err == ERR_NOT_FOUND && list.count == 0 && listed == OK)
-        return err_fail(ERR_NOT_FOUND, "the store has nothing of %s/%.*s", namespace_name,
-                        (int)MIN(collection.len, 200), collection.data);
+        return err_fail(ERR_NOT_FOUND, "the store has nothing of %s/%.*s", v->namespace_name,
+                        (int)MIN(v->collection.len, 200), v->collection.data);
     tell(v, "manifest.json", err);
-    verify_namespace(v, namespace_name);
-    if (err == OK) {
+    verify_namespace(v);
+    if (err == OK)
         verify_chain(v, &m);
-        collection_manifest_free(&m);
-    }
     return OK;
 }
 
-/* Under the job's turn: so that no merge takes a file away between its manifest and its reading. */
 err_t snapshot_verify(struct store *s, const char *namespace_name, struct slice collection,
                       const char *name,
                       void (*fn)(void *arg, const char *path, err_t err, const char *text),
                       void *arg)
 {
-    CLEANUP(verifier_release) struct verifier v = {.store = s, .fn = fn, .arg = arg};
-    v.dir = collection_dir(namespace_name, collection);
-    store_job_lock(s, namespace_name);
-    err_t err = verify(&v, namespace_name, collection, name);
-    store_job_unlock(s, namespace_name);
-    TRY(err);
+    CLEANUP(verifier_release)
+    struct verifier v = {.store = s,
+                         .namespace_name = namespace_name,
+                         .collection = collection,
+                         .dir = collection_dir(namespace_name, collection),
+                         .fn = fn,
+                         .arg = arg};
+    TRY(verify(&v, name));
     return v.first == OK ? OK : err_fail(v.first, "%s", v.text);
 }
