@@ -497,10 +497,8 @@ static err_t sim_sync_dir(struct io *io, const char *path)
     struct place p;
     if (!takes_effect(d, verdict))
         return verdict_err(d, verdict, "sync", path);
-    if (!locate(d, path, &p) || !p.found)
-        return err_fail(ERR_NOT_FOUND, "%s does not exist", path);
-    if (!d->nodes[p.node].is_dir)
-        return err_fail(ERR_IO, "cannot open the directory %s", path);
+    if (!locate(d, path, &p) || !p.found || !d->nodes[p.node].is_dir)
+        return err_fail(ERR_NOT_FOUND, "there is no directory %s", path);
     make_dir_safe(d, p.node);
     return verdict == VERDICT_DO ? OK : verdict_err(d, verdict, "sync", path);
 }
