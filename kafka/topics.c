@@ -8,7 +8,7 @@
 struct shard *topic_shard(struct kafka_door *door, struct slice topic, int32_t partition)
 {
     struct stream *stream = log_find_stream(door->log, topic.data, topic.len);
-    if (stream == NULL || partition < 0)
+    if (stream == NULL || partition < 0 || (unsigned)partition >= stream_shard_count(stream))
         return NULL;
     return stream_shard(stream, (unsigned)partition);
 }

@@ -115,7 +115,8 @@ unsigned stream_shard_count(const struct stream *s)
 
 struct shard *stream_shard(struct stream *s, unsigned k)
 {
-    return k < s->shard_count ? s->shards[k] : NULL;
+    ASSERT(k < s->shard_count);
+    return s->shards[k];
 }
 
 void stream_set_user(struct stream *s, void *user)

@@ -78,9 +78,9 @@ const char *stream_name(const struct stream *s);
 /** "events" and "<ns>.events": written by HTTP; produced batches are stamped with the append time.
  */
 bool stream_is_namespace(const struct stream *s);
-/** Any thread. Grows only. */
+/** At least 1. Any thread. Grows only. */
 unsigned stream_shard_count(const struct stream *s);
-/** NULL when k >= count. Borrowed for the log's life. */
+/** k is below that count. Borrowed for the log's life. */
 struct shard *stream_shard(struct stream *s, unsigned k);
 
 enum shard_status {
