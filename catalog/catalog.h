@@ -22,8 +22,8 @@ struct catalog_setting {
     const char *value; /* NULL: remove it */
 };
 
-/** Opens or creates the file (its directory exists) and brings it up to date. ERR_CORRUPT for a
- * damaged or newer file, ERR_IO, ERR_NO_SPACE. *ret_catalog is owned. */
+/** Opens or creates the file and brings it up to date. ERR_NOT_FOUND without its directory,
+ * ERR_CORRUPT for a damaged or newer file, ERR_IO, ERR_NO_SPACE. *ret_catalog is owned. */
 err_t catalog_open(struct io *io, const char *path, struct catalog **ret_catalog) MUST_USE;
 /** NULL-safe. */
 void catalog_close(struct catalog *c);
