@@ -10,22 +10,6 @@
 #include "base/limits.h"
 #include "tests/test.h"
 
-static struct test_server server;
-
-static int set_up(void **state)
-{
-    (void)state;
-    server_start(&server, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    server_stop(&server);
-    return 0;
-}
-
 /* Sends bytes, expects one JSON error that holds `text`, then the end of the connection. */
 static void expect_refusal(const void *data, size_t len, int status, const char *text)
 {
@@ -490,5 +474,5 @@ int main(void)
         cmocka_unit_test(connections_over_the_limit_are_told_so),
         cmocka_unit_test(the_server_serves_others_after_all_this),
     };
-    return cmocka_run_group_tests_name("bad_http", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("bad_http", tests, server_set_up, server_tear_down);
 }

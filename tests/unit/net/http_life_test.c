@@ -10,22 +10,6 @@
 #include "base/limits.h"
 #include "tests/test.h"
 
-static struct test_server server;
-
-static int set_up(void **state)
-{
-    (void)state;
-    server_start(&server, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    server_stop(&server);
-    return 0;
-}
-
 /* ---- pipelining ---- */
 
 static void pipelined_replies_keep_the_order_of_their_requests(void **state)
@@ -278,5 +262,5 @@ int main(void)
         cmocka_unit_test(a_crowd_is_served_until_the_server_drains),
         cmocka_unit_test(stopping_aborts_what_is_pending),
     };
-    return cmocka_run_group_tests_name("http_life", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("http_life", tests, server_set_up, server_tear_down);
 }

@@ -8,22 +8,6 @@
 
 #define PIECE 100000
 
-static struct test_server server;
-
-static int set_up(void **state)
-{
-    (void)state;
-    server_start(&server, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    server_stop(&server);
-    return 0;
-}
-
 /* Undoes the chunked coding of the text behind a reply's head; the bytes used of `raw`, or 0 where
  * its last chunk is missing. */
 static size_t unchunk(const char *raw, size_t len, size_t *ret_body)
@@ -192,7 +176,7 @@ static void a_decoded_part_may_hold_a_nul(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name) cmocka_unit_test_setup_teardown(name, server_set_up, server_tear_down)
     const struct CMUnitTest tests[] = {
         T(pieces_come_in_chunks_and_the_connection_goes_on),
         T(an_older_client_gets_pieces_until_the_connection_ends),

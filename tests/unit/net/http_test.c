@@ -8,22 +8,6 @@
 #include "base/limits.h"
 #include "tests/test.h"
 
-static struct test_server server;
-
-static int set_up(void **state)
-{
-    (void)state;
-    server_start(&server, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    server_stop(&server);
-    return 0;
-}
-
 static void a_connection_serves_request_after_request(void **state)
 {
     (void)state;
@@ -465,5 +449,5 @@ int main(void)
         cmocka_unit_test(a_refusal_reaches_a_client_that_is_still_sending),
         cmocka_unit_test(chunks_without_end_after_a_refusal_end_the_connection),
     };
-    return cmocka_run_group_tests_name("http", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("http", tests, server_set_up, server_tear_down);
 }

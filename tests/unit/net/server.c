@@ -349,6 +349,20 @@ void server_stop(struct test_server *s)
     pthread_mutex_destroy(&s->lock);
 }
 
+struct test_server server;
+
+int server_set_up(void **state UNUSED)
+{
+    server_start(&server, NULL);
+    return 0;
+}
+
+int server_tear_down(void **state UNUSED)
+{
+    server_stop(&server);
+    return 0;
+}
+
 /* ---- the client ---- */
 
 int client_open(const struct test_server *s)

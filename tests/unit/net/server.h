@@ -48,6 +48,10 @@ struct test_server_options {
 /** Zero fields get defaults. */
 void server_start(struct test_server *s, const struct test_server_options *options);
 void server_stop(struct test_server *s);
+/** The server that most tests use, with defaults, and what cmocka starts and stops it with. */
+extern struct test_server server;
+int server_set_up(void **state);
+int server_tear_down(void **state);
 /** Waits until `count` exchanges have been held in all. */
 void server_wait_held(struct test_server *s, unsigned count);
 void server_wait_aborts(struct test_server *s, unsigned count);
