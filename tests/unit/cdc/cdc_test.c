@@ -1,18 +1,14 @@
 /* From the log to state and deltas, on real files. */
-#include "tests/test.h"
-
-#include <stdio.h>
-#include <unistd.h>
-
 #include "base/limits.h"
 #include "cdc/cdc.h"
 #include "cdc/delta.h"
-#include "writer/builder.h"
+#include "tests/append.h"
+#include "tests/scratch.h"
 
 #define WAIT_MS 20000
 
 struct fixture {
-    char dir[64];
+    char dir[SCRATCH_BYTES];
     struct worker_pool *workers;
     struct log *log;
     struct stream *stream;
@@ -55,9 +51,7 @@ static void stop(struct fixture *f)
 static int setup(void **state)
 {
     struct fixture *f = xcalloc(1, sizeof(*f));
-    strcpy(f->dir, "/tmp/spillway-cdc-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
-    rmdir(f->dir);
+    scratch_make(f->dir);
     f->workers = worker_pool_new(0);
     start(f);
     *state = f;
@@ -69,31 +63,15 @@ static int teardown(void **state)
     struct fixture *f = *state;
     stop(f);
     worker_pool_free(f->workers);
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", f->dir);
-    assert_int_equal(system(command), 0);
+    scratch_remove(f->dir);
     free(f);
     return 0;
 }
 
-/** Appends JSON events as one batch. */
 static void append_to(struct stream *stream, unsigned shard, const char *const *events,
                       size_t count, bool stamp)
 {
-    struct builder *b = builder_new(count > 1 ? BATCH_CODEC_LZ4 : BATCH_CODEC_NONE);
-    struct append_batch batch = {.stamp_append_time = stamp};
-    uint32_t records;
-    for (size_t i = 0; i < count; i++) {
-        struct event_record rec = {
-            .ts_ms = 1770000000000, .value = {slice_of(events[i])}, .type = SLICE("t")};
-        assert_ok(builder_add(b, &rec));
-    }
-    builder_seal(b, &batch.data, &batch.len, &records);
-    builder_free(b);
-    if (stamp)
-        batch_stamp_append_time(batch.data, batch.len, clock_wall_ms(clock_real()));
-    assert_ok(shard_append(stream_shard(stream, shard), &batch, 1));
-    free(batch.data);
+    append_json(stream_shard(stream, shard), events, count, 1770000000000, stamp);
 }
 
 static char *event(const char *op, const char *collection, const char *id, const char *more)

@@ -1,41 +1,15 @@
 /* Deltas and files of documents: what was written is read, in order; a look-up of one document
  * reads the same; and a file whose bytes or manifest entry were changed is refused by name. */
-#include "tests/test.h"
-
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "cdc/delta.h"
 #include "cdc/state.h"
+#include "tests/unit/store/fixture.h"
 
 #define DIR_PATH "ns/c"
 #define NOW INT64_C(1770042605000000) /* 2026-02-02T14:30:05Z */
-
-struct fixture {
-    char dir[64];
-    struct store *store;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = xcalloc(1, sizeof(*f));
-    snprintf(f->dir, sizeof(f->dir), "/tmp/spillway-files-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
-    assert_ok(store_open(io_posix(), f->dir, true, &f->store));
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    store_close(f->store);
-    CLEANUP(xfree_ptr) char *command = xasprintf("rm -rf %s", f->dir);
-    assert_ok(system(command));
-    free(f);
-    return 0;
-}
 
 /* Deltas -------------------------------------------------------------------------------------- */
 
@@ -174,7 +148,7 @@ static void with_each_damage(struct fixture *f, const struct store_file *file,
     CLEANUP(xfree_ptr) char *path = xasprintf(DIR_PATH "/%s", file->path);
     CLEANUP(buf_release) struct buf bytes = BUF_INIT;
     assert_ok(store_get(f->store, path, MIB(1), &bytes));
-    CLEANUP(xfree_ptr) char *full = xasprintf("%s/%s", f->dir, path);
+    CLEANUP(xfree_ptr) char *full = xasprintf("%s/%s", f->root, path);
     static const unsigned char flips[] = {0x01, 0x80, 0xff};
     for (size_t i = 0; i < bytes.len; i++) {
         for (size_t k = 0; k < ARRAY_LEN(flips); k++) {

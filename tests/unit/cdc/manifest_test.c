@@ -1,7 +1,5 @@
 /* Manifests: what was written is read; any changed byte, any gap and any hostile field is an error
  * that names the manifest. */
-#include "tests/test.h"
-
 #include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -9,35 +7,11 @@
 
 #include "base/hash.h"
 #include "cdc/delta.h"
+#include "tests/unit/store/fixture.h"
 
 #define NS "shop"
 #define COLLECTION "or/ders \xc3\xa9"
 #define PATH "shop/or%2Fders%20%C3%A9/manifest.json"
-
-struct fixture {
-    char dir[64];
-    struct store *store;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = xcalloc(1, sizeof(*f));
-    snprintf(f->dir, sizeof(f->dir), "/tmp/spillway-manifest-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
-    assert_ok(store_open(io_posix(), f->dir, true, &f->store));
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    store_close(f->store);
-    CLEANUP(xfree_ptr) char *command = xasprintf("rm -rf %s", f->dir);
-    assert_ok(system(command));
-    free(f);
-    return 0;
-}
 
 static struct store_file file_of(const char *path, int64_t from, int64_t to)
 {

@@ -3,9 +3,6 @@
  */
 #include "fixture.h"
 
-#include <stdio.h>
-#include <unistd.h>
-
 static void storage_open(struct fixture *f)
 {
     f->writer = writer_new(&(struct writer_options){.clock = &f->clock.base,
@@ -27,9 +24,7 @@ static void storage_open(struct fixture *f)
 int fixture_setup(void **state)
 {
     struct fixture *f = xcalloc(1, sizeof(*f));
-    strcpy(f->dir, "/tmp/spillway-kafka-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
-    rmdir(f->dir);
+    scratch_make(f->dir);
     clock_manual_init(&f->clock, INT64_C(1770000000000000));
     f->workers = worker_pool_new(0);
     storage_open(f);
@@ -64,9 +59,7 @@ int fixture_teardown(void **state)
     writer_free(f->writer);
     worker_pool_free(f->workers);
     buf_release(&f->request);
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", f->dir);
-    assert_int_equal(system(command), 0);
+    scratch_remove(f->dir);
     free(f);
     return 0;
 }

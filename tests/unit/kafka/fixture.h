@@ -5,16 +5,15 @@
 #ifndef TESTS_KAFKA_FIXTURE_H
 #define TESTS_KAFKA_FIXTURE_H
 
-#include "tests/test.h"
-
 #include "base/limits.h"
 #include "fake_net.h"
 #include "kafka/door.h"
 #include "kafka/wire/header.h"
+#include "tests/scratch.h"
 #include "writer/builder.h"
 
 struct fixture {
-    char dir[64];
+    char dir[SCRATCH_BYTES];
     struct clock_manual clock;
     struct worker_pool *workers;
     struct writer *writer;

@@ -1,17 +1,14 @@
 /* When a shard's next segment is prepared as zeros, and when the shard moves there. */
-#include "tests/test.h"
-
-#include <stdio.h>
-#include <unistd.h>
 
 #include "log/batch.h"
 #include "log/log.h"
+#include "tests/scratch.h"
 
 #define RECORD_BYTES KIB(256)
 #define STEPS_TO_BUSY 4 /* so many appends make the 1 MiB that counts */
 
 struct fixture {
-    char dir[64];
+    char dir[SCRATCH_BYTES];
     struct clock_manual clock;
     struct worker_pool *workers;
     struct log *log;
@@ -22,8 +19,7 @@ struct fixture {
 static int setup(void **state)
 {
     struct fixture *f = xcalloc(1, sizeof(*f));
-    strcpy(f->dir, "/tmp/spillway-prepare-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    scratch_make(f->dir);
     clock_manual_init(&f->clock, INT64_C(1770000000000000));
     f->workers = worker_pool_new(0);
     struct log_options options = {.io = io_posix(),
@@ -46,9 +42,7 @@ static int teardown(void **state)
     worker_pool_run(f->workers);
     log_close(f->log);
     worker_pool_free(f->workers);
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", f->dir);
-    assert_int_equal(system(command), 0);
+    scratch_remove(f->dir);
     free(f->batch);
     free(f);
     return 0;

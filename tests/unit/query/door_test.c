@@ -7,12 +7,12 @@
 
 #include "base/limits.h"
 #include "fakes.h"
-#include "tests/test.h"
+#include "tests/scratch.h"
 #include "tests/unit/net/server.h"
 #include "writer/builder.h"
 
 struct world {
-    char dir[64];
+    char dir[SCRATCH_BYTES];
     struct worker_pool *workers;
     struct writer *writer;
     struct log *log;
@@ -54,8 +54,8 @@ static void open_log(void)
 static int set_up(void **state)
 {
     (void)state;
-    w = (struct world){.dir = "/tmp/spillway-query-XXXXXX"};
-    assert_non_null(mkdtemp(w.dir));
+    w = (struct world){0};
+    scratch_make(w.dir);
     fake_restore_docs = 0;
     fake_changes_oldest = 0;
     fake_restore_expect = 0;
@@ -109,9 +109,8 @@ static int tear_down(void **state)
     log_close(w.log);
     writer_free(w.writer);
     access_free(w.access);
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", w.dir);
-    return system(command);
+    scratch_remove(w.dir);
+    return 0;
 }
 
 /* ---- help ---- */

@@ -1,34 +1,20 @@
 /* A state from the store alone equals the one that followed the log. */
-#include "tests/test.h"
-
-#include <stdio.h>
-#include <unistd.h>
-
 #include "base/limits.h"
 #include "snapshot/reload.h"
-#include "writer/builder.h"
+#include "tests/append.h"
+#include "tests/scratch.h"
 
 #define WAIT_MS 20000
 #define CHANGES 300
 
-static void append_change(struct log *log, int n)
+static void append_change(struct shard *sh, int n)
 {
-    struct stream *s = log_find_stream(log, "events", 6);
-    struct builder *b = builder_new(BATCH_CODEC_NONE);
-    struct append_batch batch = {0};
-    uint32_t records;
+    CLEANUP(xfree_ptr)
     char *json = xasprintf("{\"type\":\"collection.%s\",\"ts\":\"2026-02-02T14:30:00Z\","
                            "\"collection\":\"c%d\",\"docId\":\"d%d\",\"doc\":{\"n\":%d}%s}",
                            n % 7 == 3 ? "delete" : "update", n % 3, n * 31 % 40, n,
                            n % 11 == 5 ? ",\"expect\":0" : "");
-    const struct event_record rec = {
-        .ts_ms = 1770000000000, .value = {slice_of(json)}, .type = SLICE("t")};
-    assert_ok(builder_add(b, &rec));
-    builder_seal(b, &batch.data, &batch.len, &records);
-    builder_free(b);
-    assert_ok(shard_append(stream_shard(s, 0), &batch, 1));
-    free(batch.data);
-    free(json);
+    append_json(sh, (const char *const[]){json}, 1, 1770000000000, false);
 }
 
 static bool same_as(void *arg, const struct state_collection *wanted)
@@ -45,9 +31,8 @@ static bool same_as(void *arg, const struct state_collection *wanted)
 
 static void a_state_from_the_store_is_the_same(void **state UNUSED)
 {
-    char dir[] = "/tmp/spillway-reload-XXXXXX";
-    assert_non_null(mkdtemp(dir));
-    rmdir(dir);
+    char dir[SCRATCH_BYTES];
+    scratch_make(dir);
     struct worker_pool *workers = worker_pool_new(0);
     struct log *log;
     struct stream *stream;
@@ -78,7 +63,7 @@ static void a_state_from_the_store_is_the_same(void **state UNUSED)
     assert_ok(state_open(io_posix(), other, &second));
     assert_int_equal(reload_state(&reload, "default", 1, second), ERR_NOT_FOUND);
     for (int i = 0; i < CHANGES; i++) {
-        append_change(log, i);
+        append_change(stream_shard(stream, 0), i);
         if (i % 100 == 99)
             assert_ok(cdc_flush(cdc, NULL, true, WAIT_MS));
     }
@@ -94,8 +79,7 @@ static void a_state_from_the_store_is_the_same(void **state UNUSED)
     worker_pool_run(workers);
     log_close(log);
     worker_pool_free(workers);
-    CLEANUP(xfree_ptr) char *command = xasprintf("rm -rf %s", dir);
-    assert_int_equal(system(command), 0);
+    scratch_remove(dir);
 }
 
 int main(void)

@@ -1,11 +1,7 @@
 #include "tests/unit/snapshot/world.h"
 
-#include <stdio.h>
-#include <unistd.h>
-
 #include "base/timefmt.h"
-#include "tests/test.h"
-#include "writer/builder.h"
+#include "tests/append.h"
 
 static uint64_t random_state;
 
@@ -58,18 +54,9 @@ void lose_state(struct world *w)
 
 void append(struct world *w, const char *json)
 {
-    struct builder *b = builder_new(BATCH_CODEC_LZ4);
-    const struct event_record rec = {.ts_ms = w->clock.now_wall_us / 1000,
-                                     .value = {{json, strlen(json)}}};
-    struct append_batch batch = {0};
-    uint32_t count;
-    assert_ok(builder_add(b, &rec));
-    builder_seal(b, &batch.data, &batch.len, &count);
-    assert_ok(shard_append(w->shard, &batch, 1));
-    assert_int_equal(batch.base_offset, w->next_lsn);
+    int64_t lsn = append_json(w->shard, &json, 1, w->clock.now_wall_us / 1000, false);
+    assert_int_equal(lsn, w->next_lsn);
     w->next_lsn++;
-    free(batch.data);
-    builder_free(b);
 }
 
 void append_change(struct world *w)
@@ -137,9 +124,7 @@ void start_world(struct world *w, uint64_t seed)
 {
     random_state = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
     *w = (struct world){.workers = worker_pool_new(0)};
-    strcpy(w->dir, "/tmp/spillway-rebuild-XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
-    rmdir(w->dir);
+    scratch_make(w->dir);
     clock_manual_init(&w->clock, T0);
     for (size_t i = 0; i < IDS; i++)
         w->current[i] = -1;
@@ -148,9 +133,7 @@ void start_world(struct world *w, uint64_t seed)
 
 void end_world(struct world *w)
 {
-    char command[96];
     close_world(w, false);
     worker_pool_free(w->workers);
-    snprintf(command, sizeof(command), "rm -rf %s", w->dir);
-    assert_int_equal(system(command), 0);
+    scratch_remove(w->dir);
 }

@@ -5,6 +5,7 @@
 
 #include "snapshot/restore.h"
 #include "snapshot/snapshot.h"
+#include "tests/scratch.h"
 
 #define IDS 30
 #define CHANGES_MAX 400
@@ -20,7 +21,7 @@ struct model_change {
 };
 
 struct world {
-    char dir[40];
+    char dir[SCRATCH_BYTES];
     struct clock_manual clock;
     struct worker_pool *workers;
     struct log *log;

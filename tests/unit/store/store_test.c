@@ -1,38 +1,9 @@
 /* The store on the machine's own file system: names, visibility, reads. */
-#include "tests/test.h"
-
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "store/store.h"
-
-struct fixture {
-    char dir[64];
-    struct store *store;
-};
-
-static int set_up(void **state)
-{
-    struct fixture *f = xcalloc(1, sizeof(*f));
-    snprintf(f->dir, sizeof(f->dir), "/tmp/spillway-store-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
-    CLEANUP(xfree_ptr) char *url = xasprintf("file:%s/deep/store", f->dir);
-    assert_ok(store_open(io_posix(), url, true, &f->store));
-    assert_string_equal(store_url(f->store), url);
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    store_close(f->store);
-    CLEANUP(xfree_ptr) char *command = xasprintf("rm -rf %s", f->dir);
-    assert_ok(system(command));
-    free(f);
-    return 0;
-}
+#include "tests/unit/store/fixture.h"
 
 static void any_name_becomes_one_safe_component(void **state UNUSED)
 {

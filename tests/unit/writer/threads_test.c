@@ -1,15 +1,13 @@
 /* The write path with its real threads: producers on several threads, readers that follow, rolls
  * and preparation going on. What this is for is ThreadSanitizer; without it it checks order and
  * completeness. */
-#include "tests/test.h"
-
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/limits.h"
 #include "log/log.h"
+#include "tests/scratch.h"
 #include "writer/builder.h"
 #include "writer/writer.h"
 
@@ -18,7 +16,7 @@
 #define EVENTS 40
 
 struct world {
-    char dir[64];
+    char dir[SCRATCH_BYTES];
     struct writer *writer;
     struct log *log;
     struct shard *shards[2];
@@ -163,8 +161,8 @@ static void run_threads(struct world *w)
 
 static void agree_with(int64_t commit_here_ns)
 {
-    struct world w = {.dir = "/tmp/spillway-threads-XXXXXX"};
-    assert_non_null(mkdtemp(w.dir));
+    struct world w = {0};
+    scratch_make(w.dir);
     struct worker_pool *workers = worker_pool_new(2);
     struct writer_options wo = {.clock = clock_real(),
                                 .commit_threads = 2,
@@ -192,9 +190,7 @@ static void agree_with(int64_t commit_here_ns)
     worker_pool_free(workers);
     log_close(w.log);
     writer_free(w.writer);
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", w.dir);
-    assert_int_equal(system(command), 0);
+    scratch_remove(w.dir);
 }
 
 static void producers_and_followers_agree(void **state)

@@ -1,19 +1,17 @@
 /* The write path on a real directory: build, commit, read back, restart, dedupe, look up by time.
  */
-#include "tests/test.h"
-
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/limits.h"
 #include "log/log.h"
+#include "tests/scratch.h"
 #include "writer/builder.h"
 #include "writer/key_index.h"
 #include "writer/keys.h"
 #include "writer/writer.h"
 
 struct fixture {
-    char dir[64];
+    char dir[SCRATCH_BYTES];
     struct clock_manual clock;
     struct worker_pool *workers;
     struct writer *writer;
@@ -60,9 +58,7 @@ static void fixture_close(struct fixture *f, bool abandon)
 static int setup(void **state)
 {
     struct fixture *f = xcalloc(1, sizeof(*f));
-    strcpy(f->dir, "/tmp/spillway-writer-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
-    rmdir(f->dir);
+    scratch_make(f->dir);
     clock_manual_init(&f->clock, INT64_C(1770000000000000));
     f->workers = worker_pool_new(0);
     f->segment_bytes = LIMIT_SEGMENT_MIN_BYTES;
@@ -76,9 +72,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
     fixture_close(f, false);
     worker_pool_free(f->workers);
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", f->dir);
-    assert_int_equal(system(command), 0);
+    scratch_remove(f->dir);
     free(f);
     return 0;
 }
