@@ -20,6 +20,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import recovery  # noqa: E402
+import restore  # noqa: E402
 from report import Report  # noqa: E402
 from servers import (NGINX, ROOT, TOKEN, Failed, Kafka, Nginx, Spillway, build_choice, kafka_classpath, program)  # noqa: E402
 
@@ -282,13 +283,13 @@ class Bench:
                          report.median("broker_cpu_s_per_million", broker="spillway", **match), 0.25,
                          False)
 
-    # ---- state and recovery: recovery.py -----------------------------------------------------------
+    # ---- state and recovery: recovery.py, restore.py -----------------------------------------------------------
 
     def cdc(self):
         return recovery.cdc(self, run_program)
 
     def restore(self):
-        return recovery.restore(self, run_program)
+        return restore.restore(self)
 
     # ---- parquet -----------------------------------------------------------------------------------
 
@@ -411,7 +412,8 @@ def parse_arguments(arguments):
     parser.add_argument("--sizes", type=int, nargs="+", default=[200, 1024], help="peers: (200 1024)")
     parser.add_argument("--documents", type=int, default=1000000, help="cdc, restore: (1000000)")
     parser.add_argument("--changes", type=int, default=1000000, help="cdc, restore: after those (1000000)")
-    parser.add_argument("--large", action="store_true", help="restore: also ten times the documents")
+    parser.add_argument("--large", action="store_true", help="restore: memory with ten times the documents")
+    parser.add_argument("--postgres", action="store_true", help="restore: beside PostgreSQL's recovery of the same rows")
     return parser.parse_args(arguments)
 
 

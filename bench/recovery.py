@@ -1,32 +1,50 @@
-"""./x bench cdc and restore: from the log to state and delta beside SQLite's own upserts; a million documents and a
-million changes back as of a moment. The input: documents of 200 bytes, ids uniform, from a seed."""
+"""./x bench cdc: from the log to state and delta beside SQLite's own upserts; and what restore.py shares with it: the
+input (documents of 200 bytes, ids uniform, from a seed) and requests."""
 
 import http.client
+import itertools
 import json
 import os
 import random
 import shutil
 import string
-import subprocess
 import threading
 import time
 
-from servers import TOKEN, Failed, Spillway, build_dir
+from servers import TOKEN, Failed, Spillway
 
 COLLECTION = "bench"
 LETTERS = string.ascii_letters + string.digits
+PROSE = "etaoin shrdlu"
 PER_REQUEST = 2000
+
+
+def alphabet(letters):
+    """A table that makes letters of random bytes."""
+    return bytes(ord(letters[i % len(letters)]) for i in range(256))
+
+
+TOKEN_OF, PROSE_OF = alphabet(LETTERS), alphabet(PROSE)
 
 
 def document(source, n):
     """200 bytes of JSON that compress like text with random tokens, not like a constant."""
-    head = f'{{"n":{n},"name":"{"".join(source.choices(LETTERS, k=24))}","tags":["alpha","beta"],"text":"'
-    return head + "".join(source.choices("etaoin shrdlu", k=198 - len(head))) + '"}'
+    token = source.randbytes(24).translate(TOKEN_OF).decode()
+    head = f'{{"n":{n},"name":"{token}","tags":["alpha","beta"],"text":"'
+    return head + source.randbytes(198 - len(head)).translate(PROSE_OF).decode() + '"}'
+
+
+def doc_id(number):
+    return f"doc-{number:08d}"
+
+
+def event(op, number, doc, ts):
+    body = "" if doc is None else f',"doc":{doc}'
+    return f'{{"type":"collection.{op}","ts":"{ts}","collection":"{COLLECTION}","docId":"{doc_id(number)}"{body}}}'
 
 
 def change(source, op, number, n, ts):
-    doc = "" if op == "delete" else f',"doc":{document(source, n)}'
-    return (f'{{"type":"collection.{op}","ts":"{ts}","collection":"{COLLECTION}","docId":"doc-{number:08d}"{doc}}}')
+    return event(op, number, document(source, n), ts)
 
 
 def stamp(seconds):
@@ -55,14 +73,19 @@ def post(connection, body):
         time.sleep(0.05)
 
 
-def post_changes(server, source, op, numbers, ts):
-    """Returns the last LSN."""
+def post_events(server, events):
+    """Posts them in requests of PER_REQUEST; returns the last LSN."""
     connection, lsn = connect(server), -1
-    for at in range(0, len(numbers), PER_REQUEST):
-        lines = [change(source, op, number, at + i, ts) for i, number in enumerate(numbers[at:at + PER_REQUEST])]
+    events = iter(events)
+    while lines := list(itertools.islice(events, PER_REQUEST)):
         lsn = post(connection, "\n".join(lines).encode())
     connection.close()
     return lsn
+
+
+def post_changes(server, source, op, numbers, ts):
+    """Returns the last LSN."""
+    return post_events(server, (change(source, op, number, n, ts) for n, number in enumerate(numbers)))
 
 
 def flush(server):
@@ -77,33 +100,6 @@ def flush(server):
         if status not in (408, 503, 504):
             raise Failed(f"POST /flush answered {status}: {text[:200]!r}")
     raise Failed("the state did not catch up in 600 s")
-
-
-def command(*arguments, stdout=subprocess.DEVNULL):
-    """Runs spillway; returns (seconds, CPU seconds, peak RSS in MB)."""
-    line = [os.path.join(build_dir(), "spillway"), *map(str, arguments)]
-    begin = time.perf_counter()
-    process = subprocess.Popen(line, stdout=stdout)
-    _, status, usage = os.wait4(process.pid, 0)
-    took = time.perf_counter() - begin
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise Failed(f"{' '.join(line)} ended with status {process.returncode}")
-    return took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
-
-
-def write_and_sync(path, size):
-    """The machine's own time for a file of that size: sequential writes of 1 MiB and one sync."""
-    block = os.urandom(1 << 20)
-    begin = time.perf_counter()
-    with open(path, "wb") as f:
-        for at in range(0, size, len(block)):
-            f.write(block[:size - at])
-        f.flush()
-        os.fsync(f.fileno())
-    took = time.perf_counter() - begin
-    os.unlink(path)
-    return took
 
 
 # ---- cdc -----------------------------------------------------------------------------------------
@@ -215,77 +211,3 @@ def wait_for(connection, lsn):
             return time.perf_counter() - begin
         time.sleep(0.005)
     raise Failed("a change was not in the state after 60 s")
-
-
-# ---- restore -------------------------------------------------------------------------------------
-
-
-def fill_store(bench, documents, changes):
-    """A store with a snapshot of so many documents and, after it, so many changes in deltas; returns
-    (store URL, last LSN)."""
-    options = bench.options
-    server = Spillway(bench.directory("data"), ["cdc.delta_seconds=0", "limits.body_bytes=4194304"])
-    source = random.Random(options.seed)
-    server.start()
-    post_changes(server, source, "insert", range(documents), stamp(time.time() - 7200))
-    flush(server)
-    connection = connect(server)
-    status, text = request(connection, "POST", f"/snapshots/default/{COLLECTION}", b"{}", "application/json")
-    if status not in (200, 201):
-        raise Failed(f"POST /snapshots answered {status}: {text[:200]!r}")
-    numbers = source.choices(range(documents), k=changes)
-    deletes = changes // 10
-    post_changes(server, source, "update", numbers[deletes:], stamp(time.time() - 3600))
-    lsn = post_changes(server, source, "delete", numbers[:deletes], stamp(time.time() - 1800))
-    flush(server)
-    server.stop()
-    return "file:" + os.path.join(bench.directory("data"), "store"), lsn
-
-
-def restore(bench, _run_program):
-    options, report = bench.options, bench.report
-    store, lsn = fill_store(bench, options.documents, options.changes)
-    target = ["--store", store, "--lsn", lsn]
-    name = f"default/{COLLECTION}"
-    for run in range(options.runs):
-        took, cpu, rss = command("restore", *target, name)
-        report.add({"bench": "restore", "to": "/dev/null", "documents": options.documents, "changes": options.changes,
-                    "seconds": round(took, 3), "cpu_s": round(cpu, 3), "peak_rss_mb": round(rss, 1)}, run=run)
-        for form in ("ndjson", "parquet", "sqlite"):
-            out = bench.directory("restored." + form)
-            took, cpu, rss = command("restore", *target, "--format", form, "--to", out, name)
-            size = os.path.getsize(out)
-            os.unlink(out)
-            floor = write_and_sync(out, size)
-            report.add({"bench": "restore", "to": form, "seconds": round(took, 3), "cpu_s": round(cpu, 3), "peak_rss_mb": round(rss, 1),
-                        "bytes": size, "write_and_sync_s": round(floor, 3), "seconds_beyond": round(took - floor, 3)}, run=run)
-        history(report, store, name, options, run)
-    rows = [[to, *(report.median(f, bench="restore", to=to) for f in ("seconds", "write_and_sync_s", "cpu_s", "peak_rss_mb"))]
-            for to in ("/dev/null", "ndjson", "parquet", "sqlite")]
-    report.table(f"{options.documents:,} documents, {options.changes:,} changes (medians)",
-                 ["to", "s", "of that the machine's write and sync", "CPU s", "RSS MB"], rows)
-    report.check("NDJSON to /dev/null, s", rows[0][1], 1.0, False)
-    report.check("NDJSON to a file beyond write and sync, s", report.median("seconds_beyond", to="ndjson"), 1.0, False)
-    report.check("memory, MB", max(report.values("peak_rss_mb", bench="restore", to="/dev/null")), 300, False)
-    report.check("one document's history, ms", report.median("ms", bench="history"), 50, False)
-    if options.large:
-        large(bench)
-    return report.verdict()
-
-
-def history(report, store, name, options, run):
-    """One document's versions among all; the program's start included."""
-    source = random.Random(run)
-    times = [command("history", "--store", store, name, f"doc-{source.randrange(options.documents):08d}")[0] for _ in range(11)]
-    report.add({"bench": "history", "ms": round(sorted(times)[5] * 1e3, 2)}, run=run)
-
-
-def large(bench):
-    """Memory depends on the changes alone: ten times the documents, a hundredth of the changes."""
-    shutil.rmtree(bench.directory("data"))
-    options = bench.options
-    store, lsn = fill_store(bench, options.documents * 10, max(options.changes // 100, 10))
-    took, cpu, rss = command("restore", "--store", store, "--lsn", lsn, f"default/{COLLECTION}")
-    bench.report.add({"bench": "restore.large", "documents": options.documents * 10, "seconds": round(took, 3),
-                      "cpu_s": round(cpu, 3), "peak_rss_mb": round(rss, 1)})
-    bench.report.check("ten times the documents: memory, MB", rss, 100, False)
