@@ -194,8 +194,7 @@ static err_t posix_sync_dir(struct io *io UNUSED, const char *path)
     if (fd < 0 && errno == ENOENT)
         return err_fail(ERR_NOT_FOUND, "%s does not exist", path);
     if (fd < 0)
-        return err_fail_errno(errno == ENOENT ? ERR_NOT_FOUND : ERR_IO,
-                              "cannot open the directory %s", path);
+        return err_fail_errno(ERR_IO, "cannot open the directory %s", path);
     err_t err = OK;
     if (fsync(fd) != 0)
         err = err_fail_errno(ERR_IO, "cannot sync the directory %s", path);
