@@ -31,7 +31,7 @@ struct vfs_file {
     bool commit_begun;       /* the next write is the page of a frame that commits */
     char *gathered;          /* owned; NULL until the first write */
     size_t gathered_len;
-    int64_t gathered_at; /* offset in the file */
+    int64_t gathered_at; /* offset in the file of what gathers next, or has */
 };
 
 static inline struct vfs_file *vfs_file_of(sqlite3_file *f)

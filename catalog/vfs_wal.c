@@ -7,6 +7,10 @@
  * committed, but the writer itself, which has them written first; and the frame that commits names
  * the size of the database in its header: with its page all that has gathered is written, so what
  * SQLite says in the wal-index afterwards is true of the file.
+ *
+ * Only what is appended gathers. A page that is written twice within a transaction takes the place
+ * of its first frame, and the checksums of all frames from there on are written anew behind the
+ * commit, headers alone (SQLite's walRewriteChecksums): these go to the file at once.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +27,7 @@ int wal_flush(struct vfs_file *file)
     if (len == 0)
         return SQLITE_OK;
     err_t err = io_file_pwrite(file->file, file->gathered, len, (uint64_t)file->gathered_at);
+    file->gathered_at += (int64_t)len;
     return err == OK ? SQLITE_OK : vfs_failed(file->vfs, err, SQLITE_IOERR_WRITE);
 }
 
@@ -33,11 +38,23 @@ static bool commits(const void *data, size_t len)
            memcmp((const char *)data + COMMIT_SIZE_AT, zeros, sizeof(zeros)) != 0;
 }
 
+static int rewrite(struct vfs_file *file, const void *data, size_t len, int64_t offset)
+{
+    int rc = wal_flush(file);
+    if (rc != SQLITE_OK)
+        return rc;
+    err_t err = io_file_pwrite(file->file, data, len, (uint64_t)offset);
+    return err == OK ? SQLITE_OK : vfs_failed(file->vfs, err, SQLITE_IOERR_WRITE);
+}
+
 int wal_write(struct vfs_file *file, const void *data, size_t len, int64_t offset)
 {
-    bool follows = file->gathered_len > 0 &&
-                   offset == file->gathered_at + (int64_t)file->gathered_len &&
-                   len <= WAL_GATHER_BYTES - file->gathered_len;
+    int64_t end = file->gathered_at + (int64_t)file->gathered_len;
+    bool page_of_commit = file->commit_begun;
+    file->commit_begun = commits(data, len);
+    if (offset > 0 && offset < end) /* at 0 the log begins anew */
+        return rewrite(file, data, len, offset);
+    bool follows = offset == end && len <= WAL_GATHER_BYTES - file->gathered_len;
     int rc = follows ? SQLITE_OK : wal_flush(file);
     if (rc != SQLITE_OK)
         return rc;
@@ -48,7 +65,5 @@ int wal_write(struct vfs_file *file, const void *data, size_t len, int64_t offse
     ASSERT(len <= WAL_GATHER_BYTES - file->gathered_len);
     memcpy(file->gathered + file->gathered_len, data, len);
     file->gathered_len += len;
-    bool page_of_commit = file->commit_begun;
-    file->commit_begun = commits(data, len);
     return page_of_commit ? wal_flush(file) : SQLITE_OK;
 }

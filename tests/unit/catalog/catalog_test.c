@@ -5,6 +5,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/migrations.h"
+#include "catalog/vfs.h"
 
 struct place {
     char dir[40];
@@ -143,6 +144,64 @@ static void a_directory_that_is_not_there_is_named(void **state)
     assert_non_null(strstr(err_text(ERR_NOT_FOUND), "/missing"));
 }
 
+static void run(sqlite3 *db, const char *sql)
+{
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    CLEANUP(xfree_ptr) char *data = NULL;
+    size_t len;
+    assert_ok(io_read_file(io_posix(), from, MIB(64), &data, &len));
+    assert_ok(io_replace(io_posix(), to, data, len));
+}
+
+/** A cache that is too small makes SQLite write a page to the WAL twice within a transaction, and
+ * its checksums anew at the end. */
+static void a_committed_transaction_is_in_the_files(void **state)
+{
+    struct place *p = *state;
+    struct vfs *v;
+    sqlite3 *db;
+    assert_ok(vfs_new_shared(io_posix(), &v));
+    CLEANUP(xfree_ptr) char *wal = xasprintf("%s-wal", p->path);
+    CLEANUP(xfree_ptr) char *copy = xasprintf("%s/copy.db", p->dir);
+    CLEANUP(xfree_ptr) char *copy_wal = xasprintf("%s-wal", copy);
+    CLEANUP(xfree_ptr) char *shm = xasprintf("%s-shm", p->path);
+    assert_int_equal(
+        sqlite3_open_v2(p->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, vfs_name(v)),
+        SQLITE_OK);
+    run(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = 5;"
+            "CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB); BEGIN;");
+    for (int round = 0; round < 3; round++)
+        for (int k = 0; k < 100; k++) {
+            CLEANUP(xfree_ptr)
+            char *sql = xasprintf("REPLACE INTO t VALUES (%d, zeroblob(%d))", k, 1000 + round);
+            run(db, sql);
+        }
+    run(db, "COMMIT");
+    copy_file(p->path, copy);
+    copy_file(wal, copy_wal);
+    run(db, "PRAGMA user_version"); /* still open: nothing else was written meanwhile */
+    sqlite3 *other;
+    sqlite3_stmt *count;
+    assert_int_equal(sqlite3_open(copy, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(other, "SELECT count(*) FROM t WHERE length(v) = 1002", -1,
+                                        &count, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(count), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_int(count, 0), 100);
+    sqlite3_finalize(count);
+    sqlite3_close(other);
+    sqlite3_close(db);
+    vfs_free(v);
+    const char *const files[] = {copy, copy_wal, wal, shm};
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        (void)unlink(files[i]);
+}
+
 #define IN_PLACE(f) cmocka_unit_test_setup_teardown(f, make_place, drop_place)
 int main(void)
 {
@@ -154,6 +213,7 @@ int main(void)
         IN_PLACE(a_newer_file_is_refused_and_left_alone),
         IN_PLACE(a_file_that_is_no_catalog_is_damage),
         IN_PLACE(a_directory_that_is_not_there_is_named),
+        IN_PLACE(a_committed_transaction_is_in_the_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
