@@ -194,17 +194,6 @@ def test_a_scheduled_drill_of_damaged_files_is_an_error_that_names_the_file(make
     assert collection(server)["lastDrill"]["passed"] is True
 
 
-def test_a_stop_does_not_wait_for_jobs(make_server):
-    server = make_server(*DELTAS_ON_DEMAND)
-    for n in range(20):
-        post(server, 1000 * n, 1000)
-    server.restart()  # its first round is under way, or flushing for its snapshots
-    began = time.monotonic()
-    assert server.stop() == 0
-    assert time.monotonic() - began < 10
-    server.start()
-
-
 @pytest.mark.long
 def test_a_running_server_does_its_rounds(make_server):
     """No restart: compaction each minute, whose rounds drill the collection that is new; a daily snapshot when its

@@ -1,4 +1,6 @@
 /* From the log to state and deltas, on real files. */
+#include <pthread.h>
+
 #include "base/limits.h"
 #include "cdc/cdc.h"
 #include "cdc/delta.h"
@@ -398,6 +400,33 @@ static void the_store_of_another_log_gets_no_deltas(void **state)
     assert_int_equal(cdc_flush(f->cdc, NULL, true, WAIT_MS), ERR_IO);
 }
 
+struct waiter {
+    struct cdc *cdc;
+    err_t err;
+};
+
+static void *wait_for_deltas(void *arg)
+{
+    struct waiter *w = arg;
+    w->err = cdc_flush(w->cdc, NULL, true, WAIT_MS);
+    return NULL;
+}
+
+static void waits_end_at_once_when_they_are_over(void **state)
+{
+    struct fixture *f = *state;
+    struct waiter w = {.cdc = f->cdc};
+    pthread_t thread;
+    manifest_lock(f->store, "default"); /* so that no delta can be written */
+    change(f, "insert", "users", "a", ",\"doc\":{}");
+    assert_int_equal(pthread_create(&thread, NULL, wait_for_deltas, &w), 0);
+    cdc_end_waits(f->cdc);
+    pthread_join(thread, NULL);
+    assert_int_equal(w.err, ERR_UNAVAILABLE);
+    assert_int_equal(cdc_flush(f->cdc, NULL, true, WAIT_MS), ERR_UNAVAILABLE);
+    manifest_unlock(f->store, "default");
+}
+
 static void names_of_namespaces_and_streams(void **state UNUSED)
 {
     static const char *const pairs[][2] = {
@@ -431,6 +460,7 @@ int main(void)
         TEST(an_idle_collection_is_covered_by_age),
         TEST(a_stream_created_later_is_a_namespace_too),
         TEST(the_store_of_another_log_gets_no_deltas),
+        TEST(waits_end_at_once_when_they_are_over),
         cmocka_unit_test(names_of_namespaces_and_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
