@@ -26,10 +26,10 @@ static err_t name_holder(const char *data_dir, int fd)
     char holder[HOLDER_BYTES_MAX + 1];
     ssize_t len = pread(fd, holder, HOLDER_BYTES_MAX, 0);
     if (len <= 0)
-        return err_fail(ERR_LOCKED, "the data directory %s is in use by another server", data_dir);
+        return err_fail(ERR_LOCKED, "the data directory %s is in use by another process", data_dir);
     holder[len] = '\0';
     holder[strcspn(holder, "\n")] = '\0';
-    return err_fail(ERR_LOCKED, "the data directory %s is in use by another server (%s)", data_dir,
+    return err_fail(ERR_LOCKED, "the data directory %s is in use by another process (%s)", data_dir,
                     holder);
 }
 
@@ -42,6 +42,7 @@ err_t lockfile_take(const char *data_dir, int *ret_fd)
         return err_fail_errno(ERR_IO, "the data directory %s cannot be written", data_dir);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
+        lockfile_describe(fd, ""); /* over what the last holder left */
         *ret_fd = fd;
         return OK;
     }

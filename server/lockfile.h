@@ -9,9 +9,9 @@
 #include "base/base.h"
 #include "base/err.h"
 
-/** Creates the directory when absent (its parent must exist) and locks it. ERR_LOCKED with a
- * sentence that names the holder; ERR_IO when it cannot be created or written. *ret_fd is owned:
- * close it to let go. Main thread. */
+/** Creates the directory when absent (its parent must exist), locks it and writes the process id.
+ * ERR_LOCKED with a sentence that names the holder; ERR_IO when it cannot be created or written.
+ * *ret_fd is owned: close it to let go. Main thread. */
 err_t lockfile_take(const char *data_dir, int *ret_fd) MUST_USE;
 /** Writes the process id and `text` (one line) for whoever finds the directory taken. */
 void lockfile_describe(int fd, const char *text);

@@ -138,7 +138,6 @@ static err_t open_state(struct server *s)
 static err_t open_storage(struct server *s)
 {
     TRY(lockfile_take(s->config->data_dir, &s->lock_fd));
-    lockfile_describe(s->lock_fd, "");
     TRY(open_log(s));
     TRY(open_state(s));
     CLEANUP(xfree_ptr) char *path = xasprintf("%s/catalog.db", s->config->data_dir);
