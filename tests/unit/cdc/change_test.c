@@ -1,6 +1,7 @@
 #include "tests/test.h"
 
 #include "cdc/change.h"
+#include "writer/builder.h"
 
 #define TS "\"ts\":\"2026-02-02T14:30:00.123456Z\""
 #define TS_US INT64_C(1770042600123456)
@@ -228,6 +229,80 @@ static void an_expectation_of_0_means_absent_but_in_a_restore_of_what_is_there(v
     }
 }
 
+/* Batches ------------------------------------------------------------------------------------- */
+
+#define OTHER "{\"type\":\"other\"," TS "}"
+#define DELETE "{\"type\":\"collection.delete\"," TS "," C "," D "}"
+#define BAD "{\"type\":\"collection.delete\"," TS "," C "}"
+
+static void add(struct builder *b, const char *json, bool plain)
+{
+    assert_ok(builder_add(b, &(struct event_record){.value = {slice_of(json)}, .plain = plain}));
+}
+
+/** "lsn" or "lsn!" (malformed) of each that the reader gives, from `from` on. */
+static void assert_read(const uint8_t *batch, int64_t from, const char *expected)
+{
+    CLEANUP(arena_release) struct arena arena = ARENA_INIT;
+    CLEANUP(buf_release) struct buf text = BUF_INIT;
+    struct batch_header h;
+    struct change_reader r;
+    struct change c;
+    const char *malformed;
+    assert_ok(batch_header_parse(batch, BATCH_HEADER_BYTES, &h));
+    change_reader_open(&r, batch, &h, from);
+    while (change_reader_next(&r, &arena, &c, &malformed))
+        buf_printf(&text, "%lld%s ", (long long)c.lsn, malformed != NULL ? "!" : "");
+    assert_false(change_reader_next(&r, &arena, &c, &malformed));
+    change_reader_close(&r);
+    buf_append_char(&text, '\0');
+    assert_string_equal(text.data, expected);
+}
+
+static void the_changes_of_a_batch_are_read(void **state UNUSED)
+{
+    struct builder *b = builder_new(BATCH_CODEC_NONE);
+    uint8_t *data;
+    uint32_t len, count;
+    static const char *const events[] = {OTHER, DELETE, OTHER, BAD, DELETE};
+    for (size_t i = 0; i < ARRAY_LEN(events); i++)
+        add(b, events[i], i % 2 == 0 && i < 4);
+    builder_seal(b, &data, &len, &count);
+    assert_read(data, 0, "1 3! 4 ");
+    assert_read(data, 2, "3! 4 ");
+    assert_read(data, 5, "");
+    /* Somebody's records that do not parse, under a CRC that is right. */
+    memset(data + len - 20, 0xFF, 20);
+    batch_write_crc(data, len);
+    assert_read(data, 0, "1 3! 0! ");
+    free(data);
+    builder_free(b);
+}
+
+static void a_batch_is_plain_only_when_each_event_is_known_to_be(void **state UNUSED)
+{
+    struct builder *b = builder_new(BATCH_CODEC_NONE);
+    uint8_t *data;
+    uint32_t len, count;
+    add(b, OTHER, true);
+    struct builder_mark mark = builder_mark(b);
+    add(b, DELETE, false);
+    builder_truncate(b, mark); /* a request that was refused */
+    builder_seal(b, &data, &len, &count);
+    struct batch_header h;
+    assert_ok(batch_header_parse(data, len, &h));
+    assert_int_equal(h.attributes, BATCH_ATTR_PLAIN);
+    assert_read(data, 0, "");
+    free(data);
+    add(b, OTHER, false);
+    add(b, OTHER, true);
+    builder_seal(b, &data, &len, &count);
+    assert_ok(batch_header_parse(data, len, &h));
+    assert_int_equal(h.attributes, 0);
+    free(data);
+    builder_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +315,8 @@ int main(void)
         cmocka_unit_test(large_documents_hash_like_small_ones),
         cmocka_unit_test(an_expectation_of_0_means_absent_but_in_a_restore_of_what_is_there),
         cmocka_unit_test(hashes_are_written_and_read_as_hex),
+        cmocka_unit_test(the_changes_of_a_batch_are_read),
+        cmocka_unit_test(a_batch_is_plain_only_when_each_event_is_known_to_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
