@@ -72,7 +72,7 @@ static void add_rate(struct events_request *r)
         return;
     struct rate_verdict v =
         access_rate_show(r->op.in->options.access, r->op.tenant, http_exchange_client(x));
-    reply_add_rate(x, &v);
+    rate_add_headers(x, &v);
 }
 
 /** Answers with an error; the exchange and `r` are gone afterwards. */
@@ -144,11 +144,11 @@ static bool admit_rate(struct events_request *r, uint32_t events)
     if (!v.limited)
         return true;
     r->rated = true;
-    reply_add_rate(x, &v);
+    rate_add_headers(x, &v);
     if (v.allowed)
         return true;
     request_clear(r);
-    reply_rate_limited(x, &v);
+    rate_refuse(x, &v);
     return false;
 }
 

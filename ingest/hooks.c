@@ -347,9 +347,9 @@ static void begin(struct http_exchange *x, struct slice name)
     if (!check_head(in, x, provider))
         return;
     struct rate_verdict v = access_rate_webhook(in->options.access, http_exchange_client(x));
-    reply_add_rate(x, &v);
+    rate_add_headers(x, &v);
     if (!v.allowed) {
-        reply_rate_limited(x, &v);
+        rate_refuse(x, &v);
         return;
     }
     struct hook_request *r = arena_zalloc(http_exchange_arena(x), sizeof(*r));

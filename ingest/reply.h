@@ -4,7 +4,7 @@
 #ifndef INGEST_REPLY_H
 #define INGEST_REPLY_H
 
-#include "access/access.h"
+#include "access/rate_reply.h"
 #include "base/buf.h"
 #include "ingest/door.h"
 #include "ingest/parser.h"
@@ -24,10 +24,6 @@ void reply_events(struct reply *r, const struct tenant *t, const struct append_o
 
 /** Adds Retry-After where the code calls for it. */
 void reply_add_retry(struct http_exchange *x, err_t code);
-/** Adds the headers X-RateLimit-*. */
-void reply_add_rate(struct http_exchange *x, const struct rate_verdict *v);
-/** Answers 429; the headers of reply_add_rate must have been added. */
-void reply_rate_limited(struct http_exchange *x, const struct rate_verdict *v);
 /** Text and details of a 413; `length` -1: found while the body came in. */
 void reply_too_large(struct buf *text, struct buf *details, size_t limit, int64_t length);
 /** Text and details of a request with bad events. */

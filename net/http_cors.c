@@ -10,6 +10,12 @@
 
 #define APPEND(b, literal) buf_append((b), literal, sizeof(literal) - 1)
 
+/* What pages of other sites may read beside the few headers that are always readable. */
+#define EXPOSED                                                                                    \
+    "Access-Control-Expose-Headers: X-Correlation-ID, X-Next-LSN, Retry-After, "                   \
+    "X-RateLimit-Limit-Requests, X-RateLimit-Limit-Events, X-RateLimit-Remaining-Requests, "       \
+    "X-RateLimit-Remaining-Events, X-RateLimit-Reset\r\n"
+
 static bool is_host_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -62,8 +68,7 @@ static bool origin_allowed(const char *list, struct slice origin)
 void http_cors_append(struct buf *head, const struct http_exchange *x)
 {
     if (x->cors == HTTP_CORS_ANY) {
-        APPEND(head, "Access-Control-Allow-Origin: *\r\n"
-                     "Access-Control-Expose-Headers: X-Correlation-ID\r\n");
+        APPEND(head, "Access-Control-Allow-Origin: *\r\n" EXPOSED);
         return;
     }
     struct slice origin = http_request_header(&x->request, "origin", NULL);
@@ -72,8 +77,7 @@ void http_cors_append(struct buf *head, const struct http_exchange *x)
         return;
     APPEND(head, "Access-Control-Allow-Origin: ");
     buf_append_slice(head, origin);
-    APPEND(head, "\r\nAccess-Control-Allow-Credentials: true\r\n"
-                 "Access-Control-Expose-Headers: X-Correlation-ID\r\n");
+    APPEND(head, "\r\nAccess-Control-Allow-Credentials: true\r\n" EXPOSED);
 }
 
 void http_cors_preflight(struct http_exchange *x)

@@ -195,7 +195,7 @@ static err_t read_history(struct query_op *op)
     TRY(op_settle(op));
     TRY(op_shard(op, &shard));
     struct gather g = {.op = op, .to = shard_high_watermark(shard), .next = MAX(op->from, 0)};
-    err_t err = gather_from_store(&g, &op->doc_id, g.to);
+    err_t err = gather_from_store(&g, &op->item, g.to);
     if (err == ERR_NOT_FOUND)
         return op_unknown_collection(op);
     TRY(err);
@@ -203,7 +203,7 @@ static err_t read_history(struct query_op *op)
     if (g.count == 0 && op->from < 0)
         return err_fail(ERR_NOT_FOUND,
                         "the document \"%.*s\" has no changes in the collection \"%.*s\"",
-                        (int)MIN(op->doc_id.len, 150), op->doc_id.data,
+                        (int)MIN(op->item.len, 150), op->item.data,
                         (int)MIN(op->collection.len, 150), op->collection.data);
     return OK;
 }

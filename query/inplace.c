@@ -16,6 +16,7 @@
 #include <sys/random.h>
 
 #include "base/logger.h"
+#include "base/metrics.h"
 #include "base/timefmt.h"
 #include "query/restore.h"
 #include "snapshot/lines.h"
@@ -115,6 +116,7 @@ static err_t write_out(struct inplace *in)
     if (f->batch.err != OK)
         return err_fail(f->batch.err, "%s", f->batch.err_text);
     note_range(in, f->batch.base_offset, f->batch.record_count);
+    metric_add(M_restored_changes_total, f->batch.record_count);
     return OK;
 }
 

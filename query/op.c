@@ -8,6 +8,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "access/rate_reply.h"
 #include "base/limits.h"
 #include "base/logger.h"
 
@@ -323,6 +324,23 @@ static void refuse(struct http_exchange *x, err_t err)
     http_respond_error(x, err, err_text(err), NULL);
 }
 
+/** Counts the request; one that was refused already only shows where its sender stands. False: it
+ * was refused and answered here. */
+static bool admit_rate(const struct query_op *op, err_t err)
+{
+    struct access *a = op->q->options.access;
+    struct slice client = http_exchange_client(op->x);
+    if (op->tenant == NULL)
+        return true;
+    struct rate_verdict v =
+        err == OK ? access_rate(a, op->tenant, client, 0) : access_rate_show(a, op->tenant, client);
+    rate_add_headers(op->x, &v);
+    if (err != OK || v.allowed)
+        return true;
+    rate_refuse(op->x, &v);
+    return false;
+}
+
 static void on_request(struct http_exchange *x)
 {
     const struct query_route *route = http_exchange_route_arg(x);
@@ -336,12 +354,14 @@ static void on_request(struct http_exchange *x)
     err = request_read(op, r);
     if (err == OK && op->kind->prepare != NULL)
         err = op->kind->prepare(op, r);
-    if (err != OK) {
-        refuse(x, err);
-        op_free(op);
+    bool admitted = admit_rate(op, err);
+    if (admitted && err == OK) {
+        http_exchange_set_user(x, op);
         return;
     }
-    http_exchange_set_user(x, op);
+    if (admitted)
+        refuse(x, err);
+    op_free(op);
 }
 
 static void on_body(struct http_exchange *x, const char *data, size_t len)

@@ -39,6 +39,7 @@ struct query_kind {
     const char *content_type;
     bool takes_body;
     bool of_all; /* names no namespace: the key's own, or all */
+    bool admin_only;
     /** Reactor: reads and checks the parameters. May be NULL. */
     err_t (*prepare)(struct query_op *op, const struct http_request *r);
     /** Worker: one step. */
@@ -52,11 +53,12 @@ struct query_op {
     const struct query_kind *kind;
     struct http_exchange *x; /* NULL: the client is gone or answered */
     struct reactor *reactor;
-    struct arena arena; /* what was asked lives here */
-    bool is_admin;      /* or open to all */
+    struct arena arena;          /* what was asked lives here */
+    const struct tenant *tenant; /* NULL: not known yet */
     /* what was asked */
     char namespace_name[65];
-    struct slice collection, doc_id; /* data NULL: not in the path */
+    struct slice collection;
+    struct slice item; /* the document's id or the snapshot's name; data NULL: not in the path */
     struct target target;
     bool has_target;
     int64_t from; /* -1: not given */

@@ -9,15 +9,15 @@
 #define COLLECTION_MAX 256
 #define DOC_ID_MAX 1024
 
-static err_t read_namespace(struct query_op *op, const struct http_request *r,
-                            const struct tenant *tenant)
+static err_t read_namespace(struct query_op *op, const struct http_request *r, bool is_admin)
 {
+    const struct tenant *tenant = op->tenant;
     struct slice ns;
     TRY(http_request_path_part(r, &op->arena, 1, &ns));
     if (!access_namespace_valid(ns))
         return err_fail(ERR_INVALID_NAMESPACE,
                         "Invalid namespace: it has 1 to 64 of a-z, 0-9, '_' and '-'");
-    if (!op->is_admin && !slice_equal(ns, tenant->namespace_name))
+    if (!is_admin && !slice_equal(ns, tenant->namespace_name))
         return err_fail(ERR_FORBIDDEN, "this key is for the namespace \"%.*s\" only",
                         (int)tenant->namespace_name.len, tenant->namespace_name.data);
     memcpy(op->namespace_name, ns.data, ns.len + 1);
@@ -34,25 +34,27 @@ static unsigned count_parts(struct slice path)
 
 err_t request_read(struct query_op *op, const struct http_request *r)
 {
-    const struct tenant *tenant;
     struct slice token = http_request_header(r, "Authorization", NULL);
-    TRY(access_check(op->q->options.access, token, &tenant));
-    op->is_admin = tenant->is_admin || op->q->options.open_to_all;
+    TRY(access_check(op->q->options.access, token, &op->tenant));
+    const struct tenant *tenant = op->tenant;
+    bool is_admin = tenant->is_admin || op->q->options.open_to_all;
+    if (op->kind->admin_only && !is_admin)
+        return err_fail(ERR_FORBIDDEN, "Admin access required");
     unsigned parts = count_parts(r->path);
     if (op->kind->of_all) { /* a route without a namespace: the key's own, or "" for all */
-        if (!op->is_admin)
+        if (!is_admin)
             memcpy(op->namespace_name, tenant->namespace_name.data, tenant->namespace_name.len + 1);
         return OK;
     }
-    TRY(read_namespace(op, r, tenant));
+    TRY(read_namespace(op, r, is_admin));
     if (parts > 2)
         TRY(http_request_path_part(r, &op->arena, 2, &op->collection));
     if (op->collection.len > COLLECTION_MAX)
         return err_fail(ERR_VALIDATION, "the name of a collection has at most %d bytes",
                         COLLECTION_MAX);
     if (parts > 3)
-        TRY(http_request_path_part(r, &op->arena, 3, &op->doc_id));
-    if (op->doc_id.len > DOC_ID_MAX)
+        TRY(http_request_path_part(r, &op->arena, 3, &op->item));
+    if (op->item.len > DOC_ID_MAX)
         return err_fail(ERR_VALIDATION, "the id of a document has at most %d bytes", DOC_ID_MAX);
     return OK;
 }

@@ -117,9 +117,8 @@ static err_t read_collection(struct query_op *op)
 static err_t no_document(const struct query_op *op)
 {
     return err_fail(ERR_NOT_FOUND, "there is no document \"%.*s\" in the collection \"%.*s\"%s",
-                    (int)MIN(op->doc_id.len, 150), op->doc_id.data,
-                    (int)MIN(op->collection.len, 150), op->collection.data,
-                    op->has_target ? " at that moment" : "");
+                    (int)MIN(op->item.len, 150), op->item.data, (int)MIN(op->collection.len, 150),
+                    op->collection.data, op->has_target ? " at that moment" : "");
 }
 
 /** A document's version, made from a base and the changes after it. */
@@ -155,7 +154,7 @@ static err_t take_base(struct query_op *op, struct source *source, struct versio
     CLEANUP(xfree_ptr) char *dir = collection_dir(op->namespace_name, op->collection);
     struct docs_reader *docs;
     struct state_doc doc;
-    TRY(docs_open(source_store(source), dir, &v->plan->snapshot, &op->doc_id, &docs));
+    TRY(docs_open(source_store(source), dir, &v->plan->snapshot, &op->item, &docs));
     err_t err = docs_next(docs, &doc);
     if (err == OK) {
         v->present = true;
@@ -180,11 +179,11 @@ static err_t read_past_document(struct query_op *op)
     if (has_base)
         TRY(take_base(op, rd->source, &v));
     if (from < rd->plan.lsn_to)
-        TRY(changes_each(rd->source, op->namespace_name, op->collection, &op->doc_id,
+        TRY(changes_each(rd->source, op->namespace_name, op->collection, &op->item,
                          (struct change_range){from, rd->plan.lsn_to}, take_change, &v, &oldest));
     if (!v.present)
         return no_document(op);
-    const struct state_doc doc = {op->doc_id, buf_slice(&v.doc), v.lsn, v.ts_us};
+    const struct state_doc doc = {op->item, buf_slice(&v.doc), v.lsn, v.ts_us};
     line_document(&op->out, &doc);
     return OK;
 }
@@ -201,7 +200,7 @@ static err_t read_document(struct query_op *op)
     TRY(op_state(op, &rd->state));
     TRY(op_collection(op, rd->state, &c));
     free(c.name);
-    err_t err = state_get(rd->state, c.id, op->doc_id, &op->arena, &doc);
+    err_t err = state_get(rd->state, c.id, op->item, &op->arena, &doc);
     if (err == ERR_NOT_FOUND)
         return no_document(op);
     if (err == OK)
