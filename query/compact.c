@@ -2,55 +2,38 @@
  * POST /admin/compact: merges the deltas of every collection and writes its compacted state
  * (snapshot/compact.c), one collection after the other.
  */
+#include "base/metrics.h"
 #include "query/kinds.h"
 #include "snapshot/snapshot.h"
 
-static err_t compact_collection(struct query_op *op, struct source *source,
-                                const char *namespace_name, struct slice collection)
-{
-    struct query_job job;
-    TRY(query_job_begin(op->q, &job, namespace_name, collection));
-    err_t err = snapshot_compact(source, namespace_name, collection);
-    query_job_end(op->q, &job);
-    return err;
-}
+struct compaction {
+    struct query_op *op;
+    struct source *source;
+    unsigned count;
+};
 
-static err_t compact_namespace(struct query_op *op, struct source *source,
-                               const char *namespace_name, unsigned *count)
+static err_t compact_one(void *arg, const char *namespace_name, struct slice collection)
 {
-    CLEANUP(name_list_free) struct name_list names = {0};
-    TRY(source_collections(source, namespace_name, &names));
-    for (size_t i = 0; i < names.count; i++) {
-        if (op_cancelled(op))
-            return err_fail(ERR_UNAVAILABLE, "stopped before all collections were compacted");
-        err_t err = compact_collection(op, source, namespace_name, slice_of(names.names[i]));
-        if (err != OK && err != ERR_NOT_FOUND) /* nothing of it is in the store yet */
-            return err;
-        *count += err == OK;
+    struct compaction *c = arg;
+    if (op_cancelled(c->op))
+        return err_fail(ERR_UNAVAILABLE, "stopped before all collections were compacted");
+    err_t err = snapshot_compact(c->source, namespace_name, collection);
+    if (err == OK) {
+        c->count++;
+        metric_inc(M_compactions_total);
     }
-    return OK;
-}
-
-static err_t compact_all(struct query_op *op, struct source *source, unsigned *count)
-{
-    CLEANUP(name_list_free) struct name_list names = {0};
-    TRY(source_namespaces(source, &names));
-    for (size_t i = 0; i < names.count; i++)
-        TRY(compact_namespace(op, source, names.names[i], count));
-    return OK;
+    return err == ERR_NOT_FOUND ? OK : err; /* nothing of it is in the store yet */
 }
 
 static err_t compact(struct query_op *op)
 {
-    struct source *source;
-    unsigned count = 0;
-    TRY(op_source(op, &source));
-    err_t err = op->namespace_name[0] == '\0'
-                    ? compact_all(op, source, &count)
-                    : compact_namespace(op, source, op->namespace_name, &count);
-    source_close(source);
+    struct compaction c = {.op = op};
+    const char *ns = op->namespace_name[0] != '\0' ? op->namespace_name : NULL;
+    TRY(op_source(op, &c.source));
+    err_t err = source_each_collection(c.source, ns, compact_one, &c);
+    source_close(c.source);
     TRY(err);
-    buf_printf(&op->out, "{\"ok\":true,\"collections\":%u}", count);
+    buf_printf(&op->out, "{\"ok\":true,\"collections\":%u}", c.count);
     return OK;
 }
 

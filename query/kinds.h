@@ -20,6 +20,10 @@ extern const struct query_kind snapshot_create_kind;
 extern const struct query_kind collections_kind;
 extern const struct query_kind flush_kind;
 
+/* cleanup.c */
+extern const struct query_kind snapshot_cleanup_kind;
+extern const struct query_kind snapshot_delete_kind;
+
 /* compact.c */
 extern const struct query_kind compact_kind;
 

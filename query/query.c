@@ -25,6 +25,8 @@ static const struct row rows[] = {
     {"GET", "/changes/@/@", &changes_kind, HTTP_MATCH_PARTS, true},
     {"GET", "/snapshots/@/@", &snapshot_list_kind, HTTP_MATCH_PARTS, false},
     {"POST", "/snapshots/@/@", &snapshot_create_kind, HTTP_MATCH_PARTS, false},
+    {"POST", "/snapshots/@/@/cleanup", &snapshot_cleanup_kind, HTTP_MATCH_PARTS, false},
+    {"DELETE", "/snapshots/@/@/@", &snapshot_delete_kind, HTTP_MATCH_PARTS, false},
     {"POST", "/restore/@/@", &restore_kind, HTTP_MATCH_PARTS, false},
     {"GET", "/collections/@", &collections_kind, HTTP_MATCH_PARTS, false},
     {"POST", "/flush", &flush_kind, HTTP_MATCH_EXACT, false},

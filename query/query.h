@@ -16,6 +16,7 @@
 #include "cdc/cdc.h"
 #include "log/log.h"
 #include "net/http.h"
+#include "snapshot/snapshot.h"
 #include "store/store.h"
 #include "writer/writer.h"
 
@@ -30,14 +31,15 @@ struct query_options {
     struct cdc *cdc;
     struct store *store;
     const char *data_dir;
-    enum batch_codec codec; /* of what a restore appends */
-    bool open_to_all;       /* development without any key: everyone reads every namespace */
+    struct retention retention; /* of a cleanup on demand, unless it says otherwise */
+    enum batch_codec codec;     /* of what a restore appends */
+    bool open_to_all;           /* development without any key: everyone reads every namespace */
 };
 
 /** Everything in `options` outlives the result. */
 struct query *query_new(const struct query_options *options);
 /** The routes, borrowed until query_free. */
-#define QUERY_ROUTE_COUNT 10
+#define QUERY_ROUTE_COUNT 12
 const struct http_route *query_routes(const struct query *q);
 /** Answers long polls that wait. Main, when the server begins to drain. */
 void query_drain(struct query *q);

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "base/metrics.h"
 #include "query/kinds.h"
 #include "snapshot/lines.h"
 
@@ -48,6 +49,7 @@ static err_t create_snapshot(struct query_op *op)
     source_close(source);
     if (err != OK)
         return err;
+    metric_inc(M_snapshots_total);
     json_snapshot(&op->out, &snapshot);
     snapshot_free(&snapshot);
     op->status = 201;
@@ -56,11 +58,32 @@ static err_t create_snapshot(struct query_op *op)
 
 /* Collections --------------------------------------------------------------------------------- */
 
+struct collection_lister {
+    struct query_op *op;
+    err_t err;
+};
+
+static err_t count_snapshots(const struct query_op *op, const struct state_collection *c,
+                             size_t *ret)
+{
+    struct snapshot_list list;
+    TRY(snapshot_list_read(op->q->options.store, op->namespace_name,
+                           (struct slice){c->name, c->name_len}, &list));
+    *ret = list.count;
+    snapshot_list_free(&list);
+    return OK;
+}
+
 static bool add_collection(void *arg, const struct state_collection *c)
 {
-    struct query_op *op = arg;
+    struct collection_lister *l = arg;
+    struct query_op *op = l->op;
     struct drill_result drill;
+    size_t snapshots;
     char hash[33];
+    l->err = count_snapshots(op, c, &snapshots);
+    if (l->err != OK)
+        return false;
     state_hash_format(c->hash, hash);
     if (op->out.data[op->out.len - 1] != '[')
         buf_append_char(&op->out, ',');
@@ -70,7 +93,7 @@ static bool add_collection(void *arg, const struct state_collection *c)
                (long long)c->last_lsn);
     if (c->last_lsn >= 0)
         json_time(&op->out, "maxTs", c->max_ts_us);
-    buf_printf(&op->out, ",\"hash\":\"%s\",\"lastDrill\":", hash);
+    buf_printf(&op->out, ",\"snapshots\":%zu,\"hash\":\"%s\",\"lastDrill\":", snapshots, hash);
     struct slice name = {c->name, c->name_len};
     /* One that is damaged is none; the next drill mends it. */
     if (drill_last(op->q->options.store, op->namespace_name, name, &drill) == OK)
@@ -90,8 +113,10 @@ static err_t list_collections(struct query_op *op)
     CLEANUP(xfree_ptr) char *path = cdc_state_path(o->data_dir, op->namespace_name);
     err_t err = state_reader_open(o->io, path, &state);
     if (err == OK) {
-        err = state_each_collection(state, add_collection, op);
+        struct collection_lister l = {op, OK};
+        err = state_each_collection(state, add_collection, &l);
         state_close(state);
+        TRY(l.err);
     }
     if (err != OK && err != ERR_NOT_FOUND) /* no state: no collection yet */
         return err;

@@ -204,6 +204,8 @@ static void open_query(struct server *s)
         .store = s->store,
         .data_dir = c->data_dir,
         .codec = codec(c),
+        .retention = {(unsigned)c->snapshot_daily_keep, (unsigned)c->snapshot_monthly_keep,
+                      (unsigned)c->pitr_window_days},
         .open_to_all = ops_open_to_all(c),
     });
 }

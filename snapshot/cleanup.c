@@ -1,6 +1,6 @@
 /*
- * snapshot/cleanup.c: removes what retention lets go: first from the manifests, then the files
- * (J2), so that a crash leaves orphans, which the next run removes.
+ * snapshot/cleanup.c: removes what retention lets go, or one snapshot: first from the manifests,
+ * then the files (J2), so that a crash leaves orphans, which the next run removes.
  */
 #include <stdlib.h>
 
@@ -107,6 +107,58 @@ static err_t clean(struct cleanup *c)
     TRY(remove_deltas(c));
     return remove_snapshots(c);
 }
+
+/* One snapshot -------------------------------------------------------------------------------- */
+
+/** Where the chain of deltas does not begin at the first change, the oldest snapshot that it goes
+ * on from stands in for what is gone. */
+static bool is_needed(const struct cleanup *c, size_t at)
+{
+    const struct snapshot_list *l = &c->snapshots;
+    if (c->manifest.lsn_from == 0 || retention_oldest(l, c->manifest.lsn_from) != &l->items[at])
+        return false;
+    for (size_t i = 0; i < l->count; i++)
+        if (i != at && l->items[i].file.lsn_to == l->items[at].file.lsn_to)
+            return false;
+    return true;
+}
+
+static err_t delete_named(struct cleanup *c, struct slice name)
+{
+    const struct job *j = c->job;
+    const struct snapshot_list *l = &c->snapshots;
+    TRY(read_manifest(j, &c->manifest));
+    TRY(snapshot_list_read(j->store, j->namespace_name, j->collection, &c->snapshots));
+    size_t at = 0;
+    while (at < l->count && !slice_equal(slice_of(l->items[at].name), name))
+        at++;
+    if (at == l->count)
+        return err_fail(ERR_NOT_FOUND, "%s/%.*s has no snapshot \"%.*s\"", j->namespace_name,
+                        (int)MIN(j->collection.len, 200), j->collection.data,
+                        (int)MIN(name.len, 100), name.data);
+    if (is_needed(c, at))
+        return err_fail(
+            ERR_EXISTS,
+            "the snapshot \"%s\" is needed: the moments after it can be reached from no "
+            "other; a cleanup lets go of it when the window has passed",
+            l->items[at].name);
+    c->plan.keep = xcalloc(l->count, sizeof(*c->plan.keep));
+    for (size_t i = 0; i < l->count; i++)
+        c->plan.keep[i] = i != at;
+    return remove_snapshots(c);
+}
+
+err_t snapshot_delete(struct source *src, const char *namespace_name, struct slice collection,
+                      struct slice name)
+{
+    static const struct removal removal = {0};
+    CLEANUP(job_end) struct job j;
+    TRY(job_begin(src, namespace_name, collection, &j));
+    CLEANUP(cleanup_release) struct cleanup c = {.job = &j, .removal = &removal};
+    return delete_named(&c, name);
+}
+
+/* All ----------------------------------------------------------------------------------------- */
 
 err_t snapshot_cleanup(struct source *src, const char *namespace_name, struct slice collection,
                        const struct retention *r, bool dry_run,

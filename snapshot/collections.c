@@ -182,3 +182,29 @@ err_t source_collections(struct source *s, const char *namespace_name, struct na
     l = (struct name_list){0};
     return OK;
 }
+
+static err_t each_of_namespace(struct source *s, const char *namespace_name,
+                               err_t (*fn)(void *arg, const char *namespace_name,
+                                           struct slice collection),
+                               void *arg)
+{
+    CLEANUP(name_list_free) struct name_list names = {0};
+    TRY(source_collections(s, namespace_name, &names));
+    for (size_t i = 0; i < names.count; i++)
+        TRY(fn(arg, namespace_name, slice_of(names.names[i])));
+    return OK;
+}
+
+err_t source_each_collection(struct source *s, const char *namespace_name,
+                             err_t (*fn)(void *arg, const char *namespace_name,
+                                         struct slice collection),
+                             void *arg)
+{
+    CLEANUP(name_list_free) struct name_list names = {0};
+    if (namespace_name != NULL)
+        return each_of_namespace(s, namespace_name, fn, arg);
+    TRY(source_namespaces(s, &names));
+    for (size_t i = 0; i < names.count; i++)
+        TRY(each_of_namespace(s, names.names[i], fn, arg));
+    return OK;
+}

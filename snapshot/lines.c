@@ -96,6 +96,26 @@ void line_change(struct buf *out, const struct change *c)
     buf_append_str(out, "}\n");
 }
 
+void line_change_text(struct buf *out, const struct change *c)
+{
+    char ts[TIMEFMT_MAX];
+    timefmt_rfc3339(c->ts_us, ts);
+    buf_printf(out, "%10lld  %-27s  %s%s  ", (long long)c->lsn, ts, change_op_name(c->op),
+               c->skipped                ? " (skipped)"
+               : c->restore.data != NULL ? " (restore)"
+                                         : "");
+    buf_append_json(out, c->doc_id.data, c->doc_id.len);
+    if (c->doc.data != NULL) {
+        buf_append_str(out, "  ");
+        json_append_single_line(out, c->doc.data, c->doc.len);
+    }
+    if (c->bookmark.data != NULL) {
+        buf_append_str(out, "  bookmark ");
+        buf_append_json(out, c->bookmark.data, c->bookmark.len);
+    }
+    buf_append_char(out, '\n');
+}
+
 /* Snapshots and plans ------------------------------------------------------------------------- */
 
 void json_snapshot(struct buf *out, const struct snapshot *s)

@@ -15,6 +15,8 @@
 void line_document(struct buf *out, const struct state_doc *doc);
 /** {"lsn":…,"op":…,"docId":…,"ts":…, …} and a line end. */
 void line_change(struct buf *out, const struct change *c);
+/** For people: LSN, time, op, id, document, and a line end. */
+void line_change_text(struct buf *out, const struct change *c);
 /** "insert", "update" or "delete". */
 const char *change_op_name(enum change_op op);
 

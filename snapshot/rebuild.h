@@ -70,6 +70,12 @@ err_t source_namespaces(struct source *s, struct name_list *ret) MUST_USE;
 err_t source_collections(struct source *s, const char *namespace_name,
                          struct name_list *ret) MUST_USE;
 void name_list_free(struct name_list *l);
+/** Calls fn for each collection of a namespace, or (NULL) of all; stops at the first error.
+ * ERR_NOT_FOUND: no such namespace. */
+err_t source_each_collection(struct source *s, const char *namespace_name,
+                             err_t (*fn)(void *arg, const char *namespace_name,
+                                         struct slice collection),
+                             void *arg) MUST_USE;
 
 /** What a reconstruction would read: the answer of a dry run. */
 struct rebuild_plan {

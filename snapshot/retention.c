@@ -38,7 +38,7 @@ static const struct snapshot *find_base(const struct snapshot_list *l, int64_t c
 }
 
 /** R5. */
-static const struct snapshot *oldest_reached(const struct snapshot_list *l, int64_t chain_from)
+const struct snapshot *retention_oldest(const struct snapshot_list *l, int64_t chain_from)
 {
     const struct snapshot *oldest = NULL;
     for (size_t i = 0; i < l->count; i++) {
@@ -97,6 +97,6 @@ void retention_choose(const struct retention *r, int64_t now_us,
     keep_newest(l, SNAPSHOT_MONTHLY, r->monthly_keep, p.keep);
     p.base = find_base(l, m->lsn_from, window_us);
     p.delta_remove = removable_deltas(m, p.base, window_us);
-    mark(l, p.base != NULL ? p.base : oldest_reached(l, m->lsn_from), p.keep);
+    mark(l, p.base != NULL ? p.base : retention_oldest(l, m->lsn_from), p.keep);
     *ret = p;
 }

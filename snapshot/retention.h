@@ -17,4 +17,8 @@ void retention_choose(const struct retention *r, int64_t now_us,
                       struct retention_plan *ret);
 void retention_plan_release(struct retention_plan *p);
 
+/** The oldest snapshot that the chain of deltas goes on from: moments before it are not kept. NULL:
+ * none. */
+const struct snapshot *retention_oldest(const struct snapshot_list *l, int64_t chain_from);
+
 #endif

@@ -26,6 +26,11 @@ static char *name_of(enum snapshot_type type, int64_t now_us, int64_t lsn_to)
     return xasprintf("%.19sZ-%lld", time, (long long)lsn_to - 1);
 }
 
+static struct snapshot copy_of(const struct snapshot *s)
+{
+    return (struct snapshot){xstrdup(s->name), s->type, store_file_copy(&s->file)};
+}
+
 /** The collection as the state's transaction sees it. */
 struct view {
     struct state *state;
@@ -123,16 +128,21 @@ static err_t create(const struct job *j, enum snapshot_type type, struct snapsho
     TRY(view_open(j, &v));
     TRY(snapshot_list_read(j->store, j->namespace_name, j->collection, &list));
     s.name = name_of(type, j->now_us, v.lsn_to);
-    if (snapshot_find(&list, s.name) != NULL)
+    const struct snapshot *there = snapshot_find(&list, s.name);
+    if (there != NULL && type == SNAPSHOT_MANUAL) { /* of the same LSN: it holds the same */
+        *ret = copy_of(there);
+        return OK;
+    }
+    if (there != NULL)
         return err_fail(ERR_EXISTS, "%s/%.*s has the snapshot \"%s\" already", j->namespace_name,
                         (int)MIN(j->collection.len, 200), j->collection.data, s.name);
     CLEANUP(xfree_ptr) char *relative = xasprintf("snapshots/%s.parquet", s.name);
     TRY(write_file(j, &v, relative, &s.file));
     TRY(check_hash(j, &v, &s.file));
     list.items = xrealloc(list.items, (list.count + 1) * sizeof(*list.items));
-    list.items[list.count++] = (struct snapshot){xstrdup(s.name), type, store_file_copy(&s.file)};
+    list.items[list.count++] = copy_of(&s);
     TRY(snapshot_list_write(j, &list));
-    *ret = (struct snapshot){xstrdup(s.name), type, store_file_copy(&s.file)};
+    *ret = copy_of(&s);
     return OK;
 }
 

@@ -34,10 +34,15 @@ void snapshot_list_free(struct snapshot_list *l);
 const struct snapshot *snapshot_find(const struct snapshot_list *l, const char *name);
 
 /** Makes one of the current state (deltas up to it are flushed first, where a cdc runs). ERR_EXISTS
- * for a second daily or monthly of the same day or month. */
+ * for a second daily or monthly of the same day or month. A second one on demand of the same LSN
+ * and second is the first: it holds the same. */
 err_t snapshot_create(struct source *src, const char *namespace_name, struct slice collection,
                       enum snapshot_type type, struct snapshot *ret) MUST_USE;
 void snapshot_free(struct snapshot *s);
+/** Removes one. ERR_NOT_FOUND; ERR_EXISTS where moments that are still kept can be reached from no
+ * other. */
+err_t snapshot_delete(struct source *src, const char *namespace_name, struct slice collection,
+                      struct slice name) MUST_USE;
 /** "manual", "daily", "monthly". */
 const char *snapshot_type_name(enum snapshot_type type);
 /** Re-reads and re-hashes snapshots (name NULL: all), deltas and data; fn is told each file and OK

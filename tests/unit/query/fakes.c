@@ -300,35 +300,31 @@ void snapshot_free(struct snapshot *s)
     free(s->file.path);
 }
 
+err_t snapshot_cleanup(struct source *src UNUSED, const char *namespace_name UNUSED,
+                       struct slice collection UNUSED, const struct retention *r,
+                       bool dry_run UNUSED, void (*fn)(void *arg, const char *path, uint64_t size),
+                       void *arg)
+{
+    for (unsigned i = 0; i < r->daily_keep; i++)
+        fn(arg, "users/x.parquet", 7);
+    return OK;
+}
+
+err_t snapshot_delete(struct source *src UNUSED, const char *namespace_name UNUSED,
+                      struct slice collection UNUSED, struct slice name)
+{
+    return slice_equal(name, SLICE("there")) ? OK : err_fail(ERR_NOT_FOUND, "no such snapshot");
+}
+
 /* ---- compaction: one namespace, two collections of which the store has one ---- */
 
-static err_t one_name(struct name_list *ret, const char *name)
+err_t source_each_collection(struct source *s UNUSED, const char *namespace_name UNUSED,
+                             err_t (*fn)(void *arg, const char *namespace_name,
+                                         struct slice collection),
+                             void *arg)
 {
-    ret->names = xcalloc(2, sizeof(char *));
-    ret->names[0] = xstrdup(name);
-    ret->count = 1;
-    return OK;
-}
-
-err_t source_namespaces(struct source *s UNUSED, struct name_list *ret)
-{
-    return one_name(ret, "default");
-}
-
-err_t source_collections(struct source *s UNUSED, const char *namespace_name UNUSED,
-                         struct name_list *ret)
-{
-    TRY(one_name(ret, "users"));
-    ret->names[ret->count++] = xstrdup("new");
-    return OK;
-}
-
-void name_list_free(struct name_list *l)
-{
-    for (size_t i = 0; i < l->count; i++)
-        free(l->names[i]);
-    free(l->names);
-    *l = (struct name_list){0};
+    TRY(fn(arg, "default", SLICE("users")));
+    return fn(arg, "default", SLICE("new"));
 }
 
 err_t snapshot_compact(struct source *src UNUSED, const char *namespace_name UNUSED,
