@@ -96,7 +96,7 @@ static bool on_change(void *arg, const struct change *c)
     if (k->json)
         line_change(&k->line, c);
     else
-        recovery_change_text(&k->line, c);
+        line_change_text(&k->line, c);
     return fwrite(k->line.data, 1, k->line.len, stdout) == k->line.len;
 }
 
@@ -171,24 +171,23 @@ static int run(const struct cli_args *args)
                         .since = INT64_MIN,
                         .until = INT64_MAX};
     int64_t from = 0;
-    struct source *s;
+    CLEANUP(recovery_close) struct recovery r = RECOVERY_INIT;
     int rc = place_parse(args, 0, &place);
     if (rc != EXIT_OK)
         return rc;
     if (!recovery_time(args, "since", &k.since) || !recovery_time(args, "until", &k.until) ||
         !options_number(args, "from", 0, INT64_MAX, &from))
         return EXIT_USAGE;
-    rc = recovery_open(args, &s);
+    rc = recovery_open(args, &r);
     if (rc != EXIT_OK)
         return rc;
-    err_t err = walk(s, &place, options_has(args, "from"), from, &k);
+    err_t err = walk(r.source, &place, options_has(args, "from"), from, &k);
     if (err == OK)
         print_buckets(&k);
     for (size_t i = 0; i < k.count; i++)
         free(k.buckets[i].source);
     free(k.buckets);
     buf_release(&k.line);
-    source_close(s);
     return err == OK ? EXIT_OK : recovery_failed(args, err);
 }
 

@@ -134,45 +134,37 @@ static void print_text(const struct row *r)
         printf("    %s\n", r->drill.text);
 }
 
-static err_t list_one(const struct cli_args *args, struct source *s, const char *namespace_name)
-{
-    CLEANUP(name_list_free) struct name_list names = {0};
-    TRY(source_collections(s, namespace_name, &names));
-    for (size_t i = 0; i < names.count; i++) {
-        struct row r = {.namespace_name = namespace_name,
-                        .name = names.names[i],
-                        .count = -1,
-                        .last_lsn = -1,
-                        .last_ts = INT64_MIN};
-        TRY(fill_from_state(s, &r));
-        TRY(fill_from_store(s, &r));
-        (options_has(args, "json") ? print_json : print_text)(&r);
-    }
-    return OK;
-}
+struct listing {
+    const struct cli_args *args;
+    struct source *source;
+};
 
-static err_t list_all(const struct cli_args *args, struct source *s)
+static err_t list_one(void *arg, const char *namespace_name, struct slice collection)
 {
-    CLEANUP(name_list_free) struct name_list names = {0};
-    if (!options_has(args, "json"))
-        printf("%-32s %12s  %-27s %9s  %s\n", "COLLECTION", "DOCUMENTS", "LAST CHANGE", "SNAPSHOTS",
-               "LAST DRILL");
-    if (args->positional_count > 0)
-        return list_one(args, s, args->positional[0]);
-    TRY(source_namespaces(s, &names));
-    for (size_t i = 0; i < names.count; i++)
-        TRY(list_one(args, s, names.names[i]));
+    const struct listing *l = arg;
+    struct row r = {.namespace_name = namespace_name,
+                    .name = collection.data,
+                    .count = -1,
+                    .last_lsn = -1,
+                    .last_ts = INT64_MIN};
+    TRY(fill_from_state(l->source, &r));
+    TRY(fill_from_store(l->source, &r));
+    (options_has(l->args, "json") ? print_json : print_text)(&r);
     return OK;
 }
 
 static int run(const struct cli_args *args)
 {
-    struct source *s;
-    int rc = recovery_open(args, &s);
+    CLEANUP(recovery_close) struct recovery r = RECOVERY_INIT;
+    int rc = recovery_open(args, &r);
     if (rc != EXIT_OK)
         return rc;
-    err_t err = list_all(args, s);
-    source_close(s);
+    if (!options_has(args, "json"))
+        printf("%-32s %12s  %-27s %9s  %s\n", "COLLECTION", "DOCUMENTS", "LAST CHANGE", "SNAPSHOTS",
+               "LAST DRILL");
+    struct listing l = {args, r.source};
+    err_t err = source_each_collection(
+        r.source, args->positional_count > 0 ? args->positional[0] : NULL, list_one, &l);
     return err == OK ? EXIT_OK : recovery_failed(args, err);
 }
 

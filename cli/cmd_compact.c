@@ -1,10 +1,8 @@
 /*
- * cli/cmd_compact.c: spillway compact: merges deltas and writes the compacted state, through the
- * running server where there is one.
+ * cli/cmd_compact.c: spillway compact: merges deltas and writes the compacted state.
  */
 #include <jansson.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/recovery.h"
@@ -25,83 +23,38 @@ static void print_count(const struct cli_args *args, long long count)
         printf("%lld collections compacted\n", count);
 }
 
-static err_t compact_namespace(struct source *s, const char *namespace_name, long long *count)
+static void print_reply(const struct cli_args *args, json_t *reply)
 {
-    CLEANUP(name_list_free) struct name_list names = {0};
-    TRY(source_collections(s, namespace_name, &names));
-    for (size_t i = 0; i < names.count; i++) {
-        err_t err = snapshot_compact(s, namespace_name, slice_of(names.names[i]));
-        if (err != OK && err != ERR_NOT_FOUND) /* nothing of it is in the store yet */
-            return err;
-        *count += err == OK;
-    }
+    print_count(args, (long long)json_integer_value(json_object_get(reply, "collections")));
+}
+
+struct compaction {
+    struct source *source;
+    long long count;
+};
+
+static err_t compact_one(void *arg, const char *namespace_name, struct slice collection)
+{
+    struct compaction *c = arg;
+    err_t err = snapshot_compact(c->source, namespace_name, collection);
+    c->count += err == OK;
+    return err == ERR_NOT_FOUND ? OK : err; /* nothing of it is in the store yet */
+}
+
+static err_t compact(const struct cli_args *args, struct recovery *r, void *arg)
+{
+    struct compaction c = {.source = r->source};
+    (void)arg;
+    TRY(source_each_collection(r->source, NULL, compact_one, &c));
+    print_count(args, c.count);
     return OK;
-}
-
-static err_t compact_all(struct source *s, long long *count)
-{
-    CLEANUP(name_list_free) struct name_list names = {0};
-    TRY(source_namespaces(s, &names));
-    for (size_t i = 0; i < names.count; i++)
-        TRY(compact_namespace(s, names.names[i], count));
-    return OK;
-}
-
-static int report(const struct cli_args *args, const struct http_client_reply *reply)
-{
-    json_t *root = json_loadb(reply->body.data, reply->body.len, 0, NULL);
-    const char *text = json_string_value(json_object_get(root, "error"));
-    bool good = reply->status == 200 && json_is_object(root);
-    if (good)
-        print_count(args, (long long)json_integer_value(json_object_get(root, "collections")));
-    else
-        fprintf(stderr, "spillway compact: the server answered %d: %s\n", reply->status,
-                text != NULL ? text : "no JSON object");
-    json_decref(root);
-    return good ? EXIT_OK : EXIT_FAILED;
-}
-
-static int compact_remote(const struct cli_args *args)
-{
-    CLEANUP(http_client_free_ptr) struct http_client *client = NULL;
-    const char *token;
-    struct http_client_reply reply;
-    int rc = remote_open(args, &client, &token);
-    if (rc != EXIT_OK)
-        return rc;
-    const struct http_client_request request = {.method = "POST",
-                                                .path = "/admin/compact",
-                                                .content_type = "application/json",
-                                                .token = token,
-                                                .body = SLICE("{}")};
-    err_t err = http_client_send(client, &request, &reply);
-    if (err != OK)
-        return recovery_failed(args, err);
-    rc = report(args, &reply);
-    buf_release(&reply.body);
-    return rc;
 }
 
 static int run(const struct cli_args *args)
 {
-    struct source *s;
-    int lock = -1;
-    long long count = 0;
-    if (options_has(args, "server"))
-        return compact_remote(args);
-    int rc = recovery_open_writable(args, &s, &lock);
-    if (rc == RECOVERY_SERVED)
-        return compact_remote(args);
-    if (rc != EXIT_OK)
-        return rc;
-    err_t err = compact_all(s, &count);
-    source_close(s);
-    if (lock >= 0)
-        close(lock);
-    if (err != OK)
-        return recovery_failed(args, err);
-    print_count(args, count);
-    return EXIT_OK;
+    static char path[] = "/admin/compact";
+    static const struct recovery_work work = {"POST", path, SLICE("{}"), print_reply, compact};
+    return recovery_do(args, &work, NULL);
 }
 
 const struct cli_command command_compact = {

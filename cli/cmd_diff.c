@@ -80,15 +80,14 @@ static int run_compare(const struct cli_args *args, const struct place *place,
                        const struct target *from, const struct target *to)
 {
     struct diff d = {.json = options_has(args, "json"), .count_only = options_has(args, "count")};
-    struct source *s;
-    int rc = recovery_open(args, &s);
+    CLEANUP(recovery_close) struct recovery r = RECOVERY_INIT;
+    int rc = recovery_open(args, &r);
     if (rc != EXIT_OK)
         return rc;
-    err_t err = compare(s, place, from, to, &d);
+    err_t err = compare(r.source, place, from, to, &d);
     if (err == OK)
         print_counts(&d);
     buf_release(&d.line);
-    source_close(s);
     return err == OK ? EXIT_OK : recovery_failed(args, err);
 }
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/json.h"
 #include "base/timefmt.h"
 #include "cli/commands.h"
 #include "cli/recovery.h"
@@ -29,7 +28,7 @@ static bool print_version(void *arg, const struct change *c)
     if (h->json)
         line_change(&h->line, c);
     else
-        recovery_change_text(&h->line, c);
+        line_change_text(&h->line, c);
     h->count++;
     return fwrite(h->line.data, 1, h->line.len, stdout) == h->line.len;
 }
@@ -56,18 +55,17 @@ static int run(const struct cli_args *args)
 {
     CLEANUP(place_release) struct place place = {0};
     struct history h = {.json = options_has(args, "json")};
-    struct source *s;
+    CLEANUP(recovery_close) struct recovery r = RECOVERY_INIT;
     int rc = place_parse(args, 0, &place);
     if (rc != EXIT_OK)
         return rc;
     if (args->positional_count < 2)
         return options_mistake(args->command, "DOCID is missing");
-    rc = recovery_open(args, &s);
+    rc = recovery_open(args, &r);
     if (rc != EXIT_OK)
         return rc;
-    err_t err = list(s, &place, slice_of(args->positional[1]), &h);
+    err_t err = list(r.source, &place, slice_of(args->positional[1]), &h);
     buf_release(&h.line);
-    source_close(s);
     return err == OK ? EXIT_OK : recovery_failed(args, err);
 }
 

@@ -301,7 +301,7 @@ static int run(const struct cli_args *args)
         return options_mistake(args->command, "--key: 1 to %d of A-Z a-z 0-9 . _ : - are allowed",
                                KEY_BYTES_MAX);
     CLEANUP(http_client_free_ptr) struct http_client *client = NULL;
-    int status = remote_open(args, &client, &im.token);
+    int status = remote_open(args, NULL, &client, &im.token);
     if (status != EXIT_OK)
         return status;
     im.client = client;

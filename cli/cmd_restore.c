@@ -4,6 +4,7 @@
  * change; a drill.
  */
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "cli/recovery.h"
 #include "cli/recovery_ask.h"
 #include "cli/remote.h"
+#include "server/lockfile.h"
 #include "snapshot/lines.h"
 
 static const struct cli_option options[] = {
@@ -85,14 +87,13 @@ static void print_result(const struct cli_args *args, const char *path,
 static int restore_file(const struct cli_args *args, const struct place *place,
                         const struct recovery_ask *ask)
 {
-    struct source *s;
+    CLEANUP(recovery_close) struct recovery r = RECOVERY_INIT;
     struct restore_result result;
     const char *path = options_value(args, "to");
-    int rc = recovery_open(args, &s);
+    int rc = recovery_open(args, &r);
     if (rc != EXIT_OK)
         return rc;
-    err_t err = write_one(s, place, ask, path, &result);
-    source_close(s);
+    err_t err = write_one(r.source, place, ask, path, &result);
     if (err != OK)
         return recovery_failed(args, err);
     print_result(args, path, &result);
@@ -148,24 +149,23 @@ static err_t publish_dir(const char *temp, const char *to)
 
 static int restore_namespace(const struct cli_args *args, const struct recovery_ask *ask)
 {
-    struct source *s;
+    CLEANUP(recovery_close) struct recovery r = RECOVERY_INIT;
     CLEANUP(xfree_ptr) char *to = xstrdup(options_value(args, "to"));
     for (size_t len = strlen(to); len > 1 && to[len - 1] == '/'; len--)
         to[len - 1] = '\0';
     if (io_exists(io_posix(), to))
         return recovery_failed(
             args, err_fail(ERR_EXISTS, "%s exists already; restores never overwrite", to));
-    int rc = recovery_open(args, &s);
+    int rc = recovery_open(args, &r);
     if (rc != EXIT_OK)
         return rc;
     CLEANUP(xfree_ptr) char *temp = xasprintf("%s.partial-%ld", to, (long)getpid());
-    err_t err = write_all(args, s, args->positional[0], ask, temp, to);
+    err_t err = write_all(args, r.source, args->positional[0], ask, temp, to);
     if (err == OK)
         err = publish_dir(temp, to);
     rc = err == OK ? EXIT_OK : recovery_failed(args, err);
     if (err != OK && io_exists(io_posix(), temp))
         drop_dir(temp);
-    source_close(s);
     return rc;
 }
 
@@ -202,19 +202,17 @@ static void print_dry_run(const struct cli_args *args, const struct recovery_ask
 static int dry_run(const struct cli_args *args, const struct place *place,
                    const struct recovery_ask *ask)
 {
-    struct source *s;
-    struct rebuild_plan plan = {0};
+    CLEANUP(recovery_close) struct recovery r = RECOVERY_INIT;
+    CLEANUP(rebuild_plan_free) struct rebuild_plan plan = {0};
     struct restore_counts counts;
-    int rc = recovery_open(args, &s);
+    int rc = recovery_open(args, &r);
     if (rc != EXIT_OK)
         return rc;
-    err_t err = plan_and_count(s, place, ask, &plan, &counts);
+    err_t err = plan_and_count(r.source, place, ask, &plan, &counts);
     if (err == OK)
         print_dry_run(args, ask, &plan, &counts);
     else
         rc = recovery_failed(args, err);
-    rebuild_plan_free(&plan);
-    source_close(s);
     return rc;
 }
 
@@ -239,23 +237,22 @@ static void print_drill(const struct cli_args *args, const struct drill_result *
 static int drill(const struct cli_args *args, const struct place *place,
                  const struct recovery_ask *ask)
 {
-    struct source *s;
+    CLEANUP(recovery_close) struct recovery opened = RECOVERY_INIT;
     struct drill_result r;
-    int rc = recovery_open(args, &s);
+    int rc = recovery_open(args, &opened);
     if (rc != EXIT_OK)
         return rc;
     const struct target *target = ask->has_target ? &ask->target : NULL;
-    err_t err = restore_drill(s, place->namespace_name, place->collection, target, &r);
+    err_t err = restore_drill(opened.source, place->namespace_name, place->collection, target, &r);
     if (err == OK) {
         print_drill(args, &r);
         rc = r.passed ? EXIT_OK : EXIT_FAILED;
-        err = drill_save(s, place->namespace_name, place->collection, &r);
+        err = drill_save(opened.source, place->namespace_name, place->collection, &r);
         if (err != OK)
             fprintf(stderr, "spillway restore: the outcome is not kept: %s\n", err_text(err));
     } else {
         rc = recovery_failed(args, err);
     }
-    source_close(s);
     return rc;
 }
 
@@ -264,26 +261,26 @@ static int drill(const struct cli_args *args, const struct place *place,
 static int in_place(const struct cli_args *args, const struct place *place,
                     const struct recovery_ask *ask)
 {
-    CLEANUP(http_client_free_ptr) struct http_client *client = NULL;
     CLEANUP(buf_release) struct buf body = BUF_INIT;
-    CLEANUP(xfree_ptr) char *path = place_url(place, "restore");
-    const char *token;
-    struct http_client_reply reply;
-    int rc = remote_open(args, &client, &token);
+    CLEANUP(xfree_ptr) char *path = place_url(place, "restore", NULL);
+    CLEANUP(xfree_ptr) char *address = NULL;
+    const char *data = options_value(args, "data");
+    json_t *reply;
+    if (data != NULL && !options_has(args, "server")) {
+        address = lockfile_http_address(data);
+        if (address == NULL)
+            return recovery_failed(args, err_fail(ERR_UNAVAILABLE,
+                                                  "no server runs on %s; a restore in place goes "
+                                                  "through one",
+                                                  data));
+    }
+    recovery_ask_body(ask, options_has(args, "dry-run"), &body);
+    int rc = remote_ask(args, address, "POST", path, buf_slice(&body), &reply);
     if (rc != EXIT_OK)
         return rc;
-    recovery_ask_body(ask, options_has(args, "dry-run"), &body);
-    const struct http_client_request request = {.method = "POST",
-                                                .path = path,
-                                                .content_type = "application/json",
-                                                .token = token,
-                                                .body = buf_slice(&body)};
-    err_t err = http_client_send(client, &request, &reply);
-    if (err != OK)
-        return recovery_failed(args, err);
-    rc = recovery_ask_report(args, &reply);
-    buf_release(&reply.body);
-    return rc;
+    recovery_ask_print(args, reply);
+    json_decref(reply);
+    return EXIT_OK;
 }
 
 /* All ----------------------------------------------------------------------------------------- */

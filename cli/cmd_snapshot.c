@@ -1,13 +1,12 @@
 /*
- * cli/cmd_snapshot.c: spillway snapshot create | list | verify | cleanup. What writes to the store
- * goes through the running server where there is one; list, verify and a dry run only read.
+ * cli/cmd_snapshot.c: spillway snapshot create | list | verify | cleanup | delete. What writes to
+ * the store goes through the running server where there is one; list, verify and a dry run only
+ * read.
  */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/timefmt.h"
 #include "cli/commands.h"
@@ -16,9 +15,10 @@
 #include "snapshot/lines.h"
 
 static const struct cli_option options[] = {
-    {"daily-keep", 0, "N", "cleanup: daily snapshots to keep (30)"},
-    {"monthly-keep", 0, "N", "cleanup: monthly snapshots to keep (12)"},
-    {"window-days", 0, "N", "cleanup: days in which every moment stays available (30)"},
+    {"daily-keep", 0, "N", "cleanup: daily snapshots to keep (the setting, 30)"},
+    {"monthly-keep", 0, "N", "cleanup: monthly snapshots to keep (the setting, 12)"},
+    {"window-days", 0, "N",
+     "cleanup: days in which every moment stays available (the setting, 30)"},
     {"dry-run", 'n', NULL, "cleanup: only say what would be removed"},
     RECOVERY_SOURCE_OPTIONS,
     REMOTE_OPTIONS,
@@ -29,18 +29,47 @@ static const struct cli_option options[] = {
 
 /* Printing ------------------------------------------------------------------------------------ */
 
+static void print_row(const char *name, const char *type, int64_t lsn, const char *made,
+                      int64_t rows, int64_t size)
+{
+    printf("%-32s %-8s %14" PRId64 "  %-27s %12" PRId64 " %14" PRId64 "\n", name, type, lsn, made,
+           rows, size);
+}
+
 static void print_snapshot(const struct cli_args *args, const struct snapshot *s)
 {
     CLEANUP(buf_release) struct buf out = BUF_INIT;
     char made[TIMEFMT_MAX];
     timefmt_rfc3339(s->file.made_us, made);
+    json_snapshot(&out, s);
     if (options_has(args, "json"))
-        json_snapshot(&out, s);
+        printf("%.*s\n", (int)out.len, out.data);
     else
-        buf_printf(&out, "%-32s %-8s %14" PRId64 "  %-27s %12" PRIu64 " %14" PRIu64, s->name,
-                   snapshot_type_name(s->type), s->file.lsn_to - 1, made, s->file.rows,
-                   s->file.size);
-    printf("%.*s\n", (int)out.len, out.data);
+        print_row(s->name, snapshot_type_name(s->type), s->file.lsn_to - 1, made,
+                  (int64_t)s->file.rows, (int64_t)s->file.size);
+}
+
+static const char *text_of(json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "?";
+}
+
+static int64_t number_of(json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+/** A snapshot as the server describes it. */
+static void print_answered(const struct cli_args *args, json_t *s)
+{
+    if (options_has(args, "json")) {
+        json_dumpf(s, stdout, JSON_COMPACT);
+        printf("\n");
+    } else {
+        print_row(text_of(s, "name"), text_of(s, "type"), number_of(s, "lsn"), text_of(s, "ts"),
+                  number_of(s, "rowCount"), number_of(s, "size"));
+    }
 }
 
 static void print_head(const struct cli_args *args)
@@ -52,21 +81,30 @@ static void print_head(const struct cli_args *args)
 
 /* list, verify -------------------------------------------------------------------------------- */
 
-static err_t need_store(struct source *s)
+static err_t need_store(const struct recovery *r)
 {
-    return source_store(s) != NULL ? OK : err_fail(ERR_NOT_FOUND, "there is no store yet");
+    return source_store(r->source) != NULL ? OK : err_fail(ERR_NOT_FOUND, "there is no store yet");
 }
 
-static err_t list(const struct cli_args *args, struct source *s, const struct place *place)
+static err_t list(const struct cli_args *args, struct recovery *r, void *arg)
 {
+    const struct place *place = arg;
     struct snapshot_list l;
-    TRY(need_store(s));
-    TRY(snapshot_list_read(source_store(s), place->namespace_name, place->collection, &l));
+    TRY(need_store(r));
+    TRY(snapshot_list_read(source_store(r->source), place->namespace_name, place->collection, &l));
     print_head(args);
     for (size_t i = 0; i < l.count; i++)
         print_snapshot(args, &l.items[i]);
     snapshot_list_free(&l);
     return OK;
+}
+
+static void print_list(const struct cli_args *args, json_t *reply)
+{
+    size_t i;
+    json_t *s;
+    print_head(args);
+    json_array_foreach(json_object_get(reply, "snapshots"), i, s) print_answered(args, s);
 }
 
 static void on_verified(void *arg, const char *path, err_t err, const char *text)
@@ -87,20 +125,20 @@ static void on_verified(void *arg, const char *path, err_t err, const char *text
     printf("%.*s}\n", (int)out.len, out.data);
 }
 
-static err_t verify(const struct cli_args *args, struct source *s, const struct place *place)
+static err_t verify(const struct cli_args *args, struct recovery *r, void *arg)
 {
+    const struct place *place = arg;
     const char *name = args->positional_count > 2 ? args->positional[2] : NULL;
     struct cli_args shown = *args;
-    TRY(need_store(s));
-    return snapshot_verify(source_store(s), place->namespace_name, place->collection, name,
+    TRY(need_store(r));
+    return snapshot_verify(source_store(r->source), place->namespace_name, place->collection, name,
                            on_verified, &shown);
 }
 
 /* cleanup ------------------------------------------------------------------------------------- */
 
-static void on_removed(void *arg, const char *path, uint64_t size)
+static void print_removed(const struct cli_args *args, const char *path, uint64_t size)
 {
-    const struct cli_args *args = arg;
     if (!options_has(args, "json")) {
         printf("%s  %" PRIu64 " bytes\n", path, size);
         return;
@@ -111,123 +149,160 @@ static void on_removed(void *arg, const char *path, uint64_t size)
     printf("%.*s,\"size\":%" PRIu64 "}\n", (int)out.len, out.data, size);
 }
 
-static bool read_retention(const struct cli_args *args, struct retention *r)
+static void on_removed(void *arg, const char *path, uint64_t size)
+{
+    print_removed(arg, path, size);
+}
+
+/** The settings of the data directory, unless an option says otherwise. */
+static bool read_retention(const struct cli_args *args, const struct recovery *r,
+                           struct retention *ret)
 {
     int64_t daily = 30, monthly = 12, days = 30;
+    if (r->data_dir != NULL) {
+        daily = r->config.snapshot_daily_keep;
+        monthly = r->config.snapshot_monthly_keep;
+        days = r->config.pitr_window_days;
+    }
     if (!options_number(args, "daily-keep", 0, KEEP_MAX, &daily) ||
         !options_number(args, "monthly-keep", 0, KEEP_MAX, &monthly) ||
         !options_number(args, "window-days", 0, KEEP_MAX, &days))
         return false;
-    *r = (struct retention){(unsigned)daily, (unsigned)monthly, (unsigned)days};
+    *ret = (struct retention){(unsigned)daily, (unsigned)monthly, (unsigned)days};
     return true;
 }
 
-static err_t cleanup(const struct cli_args *args, struct source *s, const struct place *place)
+static err_t cleanup(const struct cli_args *args, struct recovery *r, void *arg)
 {
-    struct retention r;
+    const struct place *place = arg;
+    struct retention keep;
     struct cli_args shown = *args;
-    if (!read_retention(args, &r))
-        return ERR_USAGE;
-    TRY(need_store(s));
-    return snapshot_cleanup(s, place->namespace_name, place->collection, &r,
+    if (!read_retention(args, r, &keep))
+        return err_fail(ERR_USAGE, "what is to be kept is not known");
+    TRY(need_store(r));
+    return snapshot_cleanup(r->source, place->namespace_name, place->collection, &keep,
                             options_has(args, "dry-run"), on_removed, &shown);
 }
 
-/* create -------------------------------------------------------------------------------------- */
-
-static err_t create(const struct cli_args *args, struct source *s, const struct place *place)
+static void print_cleaned(const struct cli_args *args, json_t *reply)
 {
+    size_t i;
+    json_t *file;
+    json_array_foreach(json_object_get(reply, "removed"), i, file)
+        print_removed(args, text_of(file, "path"), (uint64_t)number_of(file, "size"));
+}
+
+/** For the server, which knows the settings: only what was given. */
+static bool cleanup_body(const struct cli_args *args, struct buf *out)
+{
+    static const struct {
+        const char *option, *field;
+    } names[] = {{"daily-keep", "dailyKeep"},
+                 {"monthly-keep", "monthlyKeep"},
+                 {"window-days", "windowDays"}};
+    buf_printf(out, "{\"dryRun\":%s", options_has(args, "dry-run") ? "true" : "false");
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        int64_t value = -1;
+        if (!options_number(args, names[i].option, 0, KEEP_MAX, &value))
+            return false;
+        if (value >= 0)
+            buf_printf(out, ",\"%s\":%" PRId64, names[i].field, value);
+    }
+    buf_append_char(out, '}');
+    return true;
+}
+
+/* create, delete ------------------------------------------------------------------------------ */
+
+static err_t create(const struct cli_args *args, struct recovery *r, void *arg)
+{
+    const struct place *place = arg;
     struct snapshot made;
-    TRY(snapshot_create(s, place->namespace_name, place->collection, SNAPSHOT_MANUAL, &made));
+    TRY(snapshot_create(r->source, place->namespace_name, place->collection, SNAPSHOT_MANUAL,
+                        &made));
     print_head(args);
     print_snapshot(args, &made);
     snapshot_free(&made);
     return OK;
 }
 
-static int report_created(const struct cli_args *args, const struct http_client_reply *reply)
+static void print_created(const struct cli_args *args, json_t *reply)
 {
-    json_t *root = json_loadb(reply->body.data, reply->body.len, 0, NULL);
-    bool good = reply->status >= 200 && reply->status < 300 && json_is_object(root);
-    const char *text = json_string_value(json_object_get(root, good ? "name" : "error"));
-    if (!good)
-        fprintf(stderr, "spillway snapshot: the server answered %d: %s\n", reply->status,
-                text != NULL ? text : "no JSON object");
-    else if (options_has(args, "json"))
-        printf("%.*s\n", (int)reply->body.len, reply->body.data);
-    else
-        printf("%s\n", text != NULL ? text : "made");
-    json_decref(root);
-    return good ? EXIT_OK : EXIT_FAILED;
+    print_head(args);
+    print_answered(args, reply);
 }
 
-static int create_remote(const struct cli_args *args, const struct place *place)
+static void print_deleted(const struct cli_args *args, json_t *reply)
 {
-    CLEANUP(http_client_free_ptr) struct http_client *client = NULL;
-    CLEANUP(xfree_ptr) char *path = place_url(place, "snapshots");
-    const char *token;
-    struct http_client_reply reply;
-    int rc = remote_open(args, &client, &token);
-    if (rc != EXIT_OK)
-        return rc;
-    const struct http_client_request request = {.method = "POST",
-                                                .path = path,
-                                                .content_type = "application/json",
-                                                .token = token,
-                                                .body = SLICE("{}")};
-    err_t err = http_client_send(client, &request, &reply);
-    if (err != OK)
-        return recovery_failed(args, err);
-    rc = report_created(args, &reply);
-    buf_release(&reply.body);
-    return rc;
+    (void)reply;
+    if (options_has(args, "json"))
+        printf("{\"ok\":true}\n");
+    else
+        printf("%s deleted\n", args->positional[2]);
+}
+
+static err_t delete_one(const struct cli_args *args, struct recovery *r, void *arg)
+{
+    const struct place *place = arg;
+    TRY(need_store(r));
+    TRY(snapshot_delete(r->source, place->namespace_name, place->collection,
+                        slice_of(args->positional[2])));
+    print_deleted(args, NULL);
+    return OK;
 }
 
 /* All ----------------------------------------------------------------------------------------- */
 
 struct action {
     const char *name;
-    err_t (*run)(const struct cli_args *args, struct source *s, const struct place *place);
+    err_t (*here)(const struct cli_args *args, struct recovery *r, void *arg);
     bool writes;
-    /** Where a server runs; NULL: it cannot be done then. */
-    int (*remote)(const struct cli_args *args, const struct place *place);
+    size_t positionals; /* at least, at most */
+    size_t positionals_max;
+    const char *method; /* of the request; NULL: never through the server */
+    const char *last;   /* behind NS/COLLECTION in its path; NULL: the snapshot's name, if any */
+    void (*print)(const struct cli_args *args, json_t *reply);
 };
 
 static const struct action actions[] = {
-    {"create", create, true, create_remote},
-    {"list", list, false, NULL},
-    {"verify", verify, false, NULL},
-    {"cleanup", cleanup, true, NULL},
+    {"create", create, true, 2, 2, "POST", NULL, print_created},
+    {"list", list, false, 2, 2, "GET", NULL, print_list},
+    {"verify", verify, false, 2, 3, NULL, NULL, NULL},
+    {"cleanup", cleanup, true, 2, 2, "POST", "cleanup", print_cleaned},
+    {"delete", delete_one, true, 3, 3, "DELETE", NULL, print_deleted},
 };
 
-static int served(const struct cli_args *args, const struct action *a, const struct place *place)
+/** Beside a running server, too: nothing is written. */
+static int only_read(const struct cli_args *args, const struct action *a, struct place *place)
 {
-    if (a->remote != NULL)
-        return a->remote(args, place);
-    return recovery_failed(
-        args, err_fail(ERR_LOCKED,
-                       "a server runs on this data directory and cleans up by itself each day; "
-                       "--dry-run shows what it would remove, or stop it first"));
-}
-
-static int run_action(const struct cli_args *args, const struct action *a,
-                      const struct place *place)
-{
-    struct source *s;
-    int lock = -1;
-    bool writes = a->writes && !options_has(args, "dry-run");
-    if (a->remote != NULL && options_has(args, "server"))
-        return a->remote(args, place);
-    int rc = writes ? recovery_open_writable(args, &s, &lock) : recovery_open(args, &s);
-    if (rc == RECOVERY_SERVED)
-        return served(args, a, place);
+    CLEANUP(recovery_close) struct recovery r = RECOVERY_INIT;
+    int rc = recovery_open(args, &r);
     if (rc != EXIT_OK)
         return rc;
-    err_t err = a->run(args, s, place);
-    source_close(s);
-    if (lock >= 0)
-        close(lock);
+    err_t err = a->here(args, &r, place);
     return err == OK ? EXIT_OK : recovery_failed(args, err);
+}
+
+static int run_action(const struct cli_args *args, const struct action *a, struct place *place)
+{
+    CLEANUP(buf_release) struct buf body = BUF_INIT;
+    bool remote = options_has(args, "server");
+    if (remote && a->method == NULL)
+        return options_mistake(args->command,
+                               "%s reads the files: give --data or --store, not --server", a->name);
+    if (!remote && (!a->writes || options_has(args, "dry-run")))
+        return only_read(args, a, place);
+    const char *last =
+        a->last != NULL || args->positional_count < 3 ? a->last : args->positional[2];
+    CLEANUP(xfree_ptr) char *path = place_url(place, "snapshots", last);
+    if (a->here == cleanup && !cleanup_body(args, &body))
+        return EXIT_USAGE;
+    const struct recovery_work work = {.method = a->method,
+                                       .path = path,
+                                       .body = buf_slice(&body),
+                                       .print = a->print,
+                                       .here = a->here};
+    return recovery_do(args, &work, place);
 }
 
 static int run(const struct cli_args *args)
@@ -235,13 +310,21 @@ static int run(const struct cli_args *args)
     CLEANUP(place_release) struct place place = {0};
     const char *what = args->positional_count > 0 ? args->positional[0] : "";
     for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
-        if (strcmp(actions[i].name, what) != 0)
+        const struct action *a = &actions[i];
+        if (strcmp(a->name, what) != 0)
             continue;
         int rc = place_parse(args, 1, &place);
-        return rc == EXIT_OK ? run_action(args, &actions[i], &place) : rc;
+        if (rc != EXIT_OK)
+            return rc;
+        if (args->positional_count < a->positionals)
+            return options_mistake(args->command, "%s: the snapshot's NAME is missing", a->name);
+        if (args->positional_count > a->positionals_max)
+            return options_mistake(args->command, "unexpected argument \"%s\"",
+                                   args->positional[a->positionals_max]);
+        return run_action(args, a, &place);
     }
-    return options_mistake(args->command,
-                           "create, list, verify or cleanup was expected, not \"%s\"", what);
+    return options_mistake(
+        args->command, "create, list, verify, cleanup or delete was expected, not \"%s\"", what);
 }
 
 const struct cli_command command_snapshot = {
@@ -249,13 +332,14 @@ const struct cli_command command_snapshot = {
     .usage = "snapshot create [OPTIONS] NS/COLLECTION\n"
              "       spillway snapshot list [OPTIONS] NS/COLLECTION\n"
              "       spillway snapshot verify [OPTIONS] NS/COLLECTION [NAME]\n"
-             "       spillway snapshot cleanup [OPTIONS] NS/COLLECTION",
-    .summary = "Make, list, verify or clean up snapshots",
+             "       spillway snapshot cleanup [OPTIONS] NS/COLLECTION\n"
+             "       spillway snapshot delete [OPTIONS] NS/COLLECTION NAME",
+    .summary = "Make, list, verify, clean up or delete snapshots",
     .about =
-        "create goes through the server where one runs on the data directory, or --server is\n"
-        "given. verify reads and hashes every file again, deltas too, and exits 1 where one is\n"
-        "damaged. cleanup removes what no moment inside the window needs.\n" RECOVERY_SOURCE_ABOUT
-            REMOTE_ABOUT,
+        "create, cleanup and delete go through the server where one runs on the data directory,\n"
+        "or --server is given. verify reads and hashes every file again, deltas too, and exits 1\n"
+        "where one is damaged. cleanup removes what no moment inside the window needs; snapshots\n"
+        "on demand stay until delete.\n" RECOVERY_SOURCE_ABOUT REMOTE_ABOUT,
     .options = options,
     .option_count = ARRAY_LEN(options),
     .positional_max = 3,

@@ -155,7 +155,7 @@ static int run(const struct cli_args *args)
 {
     CLEANUP(http_client_free_ptr) struct http_client *client = NULL;
     const char *token;
-    int rc = remote_open(args, &client, &token);
+    int rc = remote_open(args, NULL, &client, &token);
     if (rc != EXIT_OK)
         return rc;
     int health_status = 0;

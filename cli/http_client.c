@@ -110,10 +110,11 @@ static int connect_one(const struct addrinfo *a)
         return -1;
     int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    /* A patient request has no other way to notice that the server's machine is gone. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     set_timeout(fd, SO_SNDTIMEO, CONNECT_SECONDS);
     if (connect(fd, a->ai_addr, a->ai_addrlen) == 0) {
         set_timeout(fd, SO_SNDTIMEO, SILENCE_SECONDS);
-        set_timeout(fd, SO_RCVTIMEO, SILENCE_SECONDS);
         return fd;
     }
     int saved = errno;
@@ -253,6 +254,7 @@ static err_t exchange(struct http_client *c, const struct http_client_request *r
 {
     if (c->fd < 0)
         TRY(connect_client(c));
+    set_timeout(c->fd, SO_RCVTIMEO, request->patient ? 0 : SILENCE_SECONDS);
     CLEANUP(buf_release) struct buf head = BUF_INIT;
     write_head(c, request, &head);
     int more = request->body.len > 0 ? MSG_MORE : 0;

@@ -19,6 +19,7 @@ struct http_client_request {
     const char *content_type;    /* NULL: none */
     const char *token;           /* bearer token; NULL: none */
     const char *idempotency_key; /* NULL: none */
+    bool patient;                /* the server may work for as long as it takes before it answers */
     struct slice body;
 };
 
@@ -37,9 +38,9 @@ void http_client_free_ptr(struct http_client **c); /* for CLEANUP */
 /** "host:port". Borrowed. */
 const char *http_client_address(const struct http_client *c);
 
-/** Sends and waits for the whole reply (60 s of silence at most). ERR_UNAVAILABLE with a sentence
- * when there is none: whether the server has acted on the request is then unknown. Connects first
- * where needed. */
+/** Sends and waits for the whole reply (60 s of silence at most, unless the request is patient).
+ * ERR_UNAVAILABLE with a sentence when there is none: whether the server has acted on the request
+ * is then unknown. Connects first where needed. */
 err_t http_client_send(struct http_client *c, const struct http_client_request *request,
                        struct http_client_reply *reply) MUST_USE;
 

@@ -2,17 +2,15 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/json.h"
 #include "base/timefmt.h"
+#include "cli/remote.h"
 #include "server/lockfile.h"
-#include "snapshot/lines.h"
-
-#define DEFAULT_DATA "./data"
 
 /* What is meant ------------------------------------------------------------------------------- */
 
@@ -48,13 +46,17 @@ static void append_encoded(struct buf *out, struct slice text)
     }
 }
 
-char *place_url(const struct place *p, const char *what)
+char *place_url(const struct place *p, const char *what, const char *last)
 {
     struct buf out = BUF_INIT;
     buf_printf(&out, "/%s/", what);
     append_encoded(&out, slice_of(p->namespace_name));
     buf_append_char(&out, '/');
     append_encoded(&out, p->collection);
+    if (last != NULL) {
+        buf_append_char(&out, '/');
+        append_encoded(&out, slice_of(last));
+    }
     buf_append_char(&out, '\0');
     return out.data;
 }
@@ -102,50 +104,112 @@ bool recovery_target(const char *text, struct target *ret)
 
 /* Where it is --------------------------------------------------------------------------------- */
 
-static const char *data_dir_of(const struct cli_args *args)
+/** The settings of the data directory, for which the same sources count as for the server. */
+static int read_settings(const struct cli_args *args, struct recovery *r)
 {
-    const char *dir = options_value(args, "data");
-    if (dir == NULL && options_has(args, "store"))
-        return NULL;
-    if (dir == NULL)
-        dir = getenv("SPILLWAY_DATA");
-    return dir != NULL && *dir != '\0' ? dir : DEFAULT_DATA;
+    const char *data = options_value(args, "data");
+    const char *file = options_value(args, "config");
+    if (options_has(args, "store") && data == NULL && file == NULL)
+        return EXIT_OK;
+    const struct config_flag flag = {"data.dir", data, "--data"};
+    const struct config_sources sources = {.file = file,
+                                           .env = (const char *const *)(void *)environ,
+                                           .flags = &flag,
+                                           .flag_count = data != NULL};
+    err_t err = config_load(&sources, &r->config);
+    if (err != OK)
+        return recovery_failed(args, err);
+    r->data_dir = r->config.data_dir;
+    return EXIT_OK;
 }
 
-static int open_source(const struct cli_args *args, bool writable, struct source **ret_source)
+static int open_source(const struct cli_args *args, bool writable, struct recovery *r)
 {
+    const char *store = options_value(args, "store");
+    if (store == NULL && r->data_dir != NULL && *r->config.store_url != '\0')
+        store = r->config.store_url;
     const struct source_options o = {.io = io_posix(),
                                      .clock = clock_real(),
-                                     .data_dir = data_dir_of(args),
-                                     .store_url = options_value(args, "store"),
+                                     .data_dir = r->data_dir,
+                                     .store_url = store,
                                      .writable = writable};
-    err_t err = source_open(&o, ret_source);
+    err_t err = source_open(&o, &r->source);
     return err == OK ? EXIT_OK : recovery_failed(args, err);
 }
 
-int recovery_open(const struct cli_args *args, struct source **ret_source)
+int recovery_open(const struct cli_args *args, struct recovery *ret)
 {
-    return open_source(args, false, ret_source);
+    int rc = read_settings(args, ret);
+    return rc == EXIT_OK ? open_source(args, false, ret) : rc;
 }
 
-int recovery_open_writable(const struct cli_args *args, struct source **ret_source, int *ret_lock)
+static int take_lock(const struct cli_args *args, struct recovery *r)
 {
-    const char *dir = data_dir_of(args);
-    *ret_lock = -1;
-    if (dir != NULL) {
-        CLEANUP(xfree_ptr) char *log_dir = xasprintf("%s/log", dir);
-        if (!io_exists(io_posix(), log_dir)) /* the lock would make the directory */
-            return open_source(args, true, ret_source);
-        err_t err = lockfile_take(dir, ret_lock);
-        if (err == ERR_LOCKED)
-            return RECOVERY_SERVED;
-        if (err != OK)
-            return recovery_failed(args, err);
-    }
-    int rc = open_source(args, true, ret_source);
-    if (rc != EXIT_OK && *ret_lock >= 0)
-        close(*ret_lock);
-    return rc;
+    CLEANUP(xfree_ptr) char *log_dir = xasprintf("%s/log", r->data_dir);
+    if (!io_exists(io_posix(), log_dir)) /* the lock would make the directory */
+        return EXIT_OK;
+    err_t err = lockfile_take(r->data_dir, &r->lock);
+    if (err == ERR_LOCKED)
+        return RECOVERY_SERVED;
+    return err == OK ? EXIT_OK : recovery_failed(args, err);
+}
+
+int recovery_open_writable(const struct cli_args *args, struct recovery *ret)
+{
+    int rc = read_settings(args, ret);
+    if (rc == EXIT_OK && ret->data_dir != NULL)
+        rc = take_lock(args, ret);
+    return rc == EXIT_OK ? open_source(args, true, ret) : rc;
+}
+
+void recovery_close(struct recovery *r)
+{
+    source_close(r->source);
+    config_release(&r->config);
+    if (r->lock >= 0)
+        close(r->lock);
+    *r = RECOVERY_INIT;
+}
+
+/* Work ---------------------------------------------------------------------------------------- */
+
+static int ask_server(const struct cli_args *args, const struct recovery_work *w,
+                      const char *address)
+{
+    json_t *reply;
+    int rc = remote_ask(args, address, w->method, w->path, w->body, &reply);
+    if (rc != EXIT_OK)
+        return rc;
+    w->print(args, reply);
+    json_decref(reply);
+    return EXIT_OK;
+}
+
+/** The data directory is taken: by a server that can be asked, or by another command. */
+static int ask_holder(const struct cli_args *args, const struct recovery_work *w,
+                      const char *data_dir)
+{
+    CLEANUP(xfree_ptr) char *address = lockfile_http_address(data_dir);
+    if (address != NULL)
+        return ask_server(args, w, address);
+    return recovery_failed(args, err_fail(ERR_LOCKED,
+                                          "the data directory %s is in use by a process that "
+                                          "takes no HTTP requests: try again when it has ended",
+                                          data_dir));
+}
+
+int recovery_do(const struct cli_args *args, const struct recovery_work *w, void *arg)
+{
+    CLEANUP(recovery_close) struct recovery r = RECOVERY_INIT;
+    if (options_has(args, "server"))
+        return ask_server(args, w, NULL);
+    int rc = recovery_open_writable(args, &r);
+    if (rc == RECOVERY_SERVED)
+        return ask_holder(args, w, r.data_dir);
+    if (rc != EXIT_OK)
+        return rc;
+    err_t err = w->here(args, &r, arg);
+    return err == OK ? EXIT_OK : recovery_failed(args, err);
 }
 
 int recovery_failed(const struct cli_args *args, err_t err)
@@ -168,24 +232,4 @@ void recovery_plan_text(struct buf *out, const struct rebuild_plan *plan)
     if (plan->log_from < plan->log_to)
         buf_printf(out, "log       LSN %" PRId64 " to %" PRId64 "\n", plan->log_from,
                    plan->log_to - 1);
-}
-
-void recovery_change_text(struct buf *out, const struct change *c)
-{
-    char ts[TIMEFMT_MAX];
-    timefmt_rfc3339(c->ts_us, ts);
-    buf_printf(out, "%10" PRId64 "  %-27s  %s%s  ", c->lsn, ts, change_op_name(c->op),
-               c->skipped                ? " (skipped)"
-               : c->restore.data != NULL ? " (restore)"
-                                         : "");
-    buf_append_json(out, c->doc_id.data, c->doc_id.len);
-    if (c->doc.data != NULL) {
-        buf_append_str(out, "  ");
-        json_append_single_line(out, c->doc.data, c->doc.len);
-    }
-    if (c->bookmark.data != NULL) {
-        buf_append_str(out, "  bookmark ");
-        buf_append_json(out, c->bookmark.data, c->bookmark.len);
-    }
-    buf_append_char(out, '\n');
 }

@@ -1,18 +1,21 @@
 /*
- * cli/recovery.h: what restore, history, changes, diff, collections and snapshot share: where to
- * read from, what a target is, how files and counts are printed.
+ * cli/recovery.h: what restore, history, changes, diff, collections, snapshot and compact share:
+ * where to read from, who does what writes, what a target is, how plans and changes are printed.
  */
 #ifndef CLI_RECOVERY_H
 #define CLI_RECOVERY_H
 
-#include "cli/http_client.h"
 #include "cli/options.h"
+#include "server/config.h"
 #include "snapshot/restore.h"
+
+struct json_t; /* of jansson */
 
 #define RECOVERY_SOURCE_OPTIONS                                                                    \
     {"data", 'd', "DIR", "Data directory, live or stopped (./data)"},                              \
+        {"config", 0, "FILE", "Settings file; else spillway.conf in the data directory"},          \
     {                                                                                              \
-        "store", 0, "URL", "Store (DIR/store); alone where --data is not given"                    \
+        "store", 0, "URL", "Store (store.url, DIR/store); alone where --data is not given"         \
     }
 #define RECOVERY_SOURCE_ABOUT                                                                      \
     "Reads a data directory, beside a running server too, or a store alone (--store without\n"     \
@@ -26,15 +29,38 @@ struct place {
 /** EXIT_OK, or the exit status after a message. Release with place_release. */
 int place_parse(const struct cli_args *args, size_t positional, struct place *ret);
 void place_release(struct place *p);
-/** "/<what>/<ns>/<collection>" with both percent-encoded, malloc'd. */
-char *place_url(const struct place *p, const char *what);
+/** "/<what>/<ns>/<collection>", or with "/<last>" (not NULL) behind it, percent-encoded, malloc'd.
+ */
+char *place_url(const struct place *p, const char *what, const char *last);
 
-/** Opens what --data and --store name. `writable`: for writing to the store, with the data
- * directory's lock held in *ret_lock (close it); else ret_lock may be NULL. EXIT_OK, or the status
- * after a message; RECOVERY_SERVED: a server runs there (nothing was printed). */
+/** Where a command reads from. */
+struct recovery {
+    const char *data_dir; /* of `config`; NULL: a store alone, and `config` is empty */
+    struct config config;
+    struct source *source;
+    int lock; /* of the data directory; -1: none */
+};
+#define RECOVERY_INIT ((struct recovery){.lock = -1})
+/** Opens what --data, --config and --store name, for reading. EXIT_OK, or the exit status after a
+ * message. `ret` is RECOVERY_INIT; recovery_close in any case. */
+int recovery_open(const struct cli_args *args, struct recovery *ret);
+/** The same for writing to the store, with the data directory's lock held. RECOVERY_SERVED: another
+ * process has it (nothing was printed); data_dir and config are set. */
 #define RECOVERY_SERVED (-2)
-int recovery_open(const struct cli_args *args, struct source **ret_source);
-int recovery_open_writable(const struct cli_args *args, struct source **ret_source, int *ret_lock);
+int recovery_open_writable(const struct cli_args *args, struct recovery *ret);
+void recovery_close(struct recovery *r);
+
+/** What writes to the store is done by the server where one runs on the data directory, or --server
+ * is given, and here, with the directory's lock held, where not. */
+struct recovery_work {
+    const char *method; /* what to ask the server */
+    char *path;         /* owned by the caller */
+    struct slice body;
+    void (*print)(const struct cli_args *args, struct json_t *reply);
+    err_t (*here)(const struct cli_args *args, struct recovery *r, void *arg);
+};
+/** The exit status. */
+int recovery_do(const struct cli_args *args, const struct recovery_work *w, void *arg);
 
 /** "spillway NAME: the last error's sentence"; the exit status. */
 int recovery_failed(const struct cli_args *args, err_t err);
@@ -48,7 +74,5 @@ bool recovery_target(const char *text, struct target *ret);
 
 /** A plan as lines for people. */
 void recovery_plan_text(struct buf *out, const struct rebuild_plan *plan);
-/** A change as a line for people: LSN, time, op, id, document. */
-void recovery_change_text(struct buf *out, const struct change *c);
 
 #endif

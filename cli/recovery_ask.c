@@ -270,8 +270,13 @@ static void print_range(json_t *range, const char *before)
                (long long)json_integer_value(json_array_get(range, 1)));
 }
 
-static void print_reply(json_t *reply)
+void recovery_ask_print(const struct cli_args *args, json_t *reply)
 {
+    if (options_has(args, "json")) {
+        json_dumpf(reply, stdout, JSON_COMPACT);
+        printf("\n");
+        return;
+    }
     size_t i;
     json_t *item;
     const char *snapshot = json_string_value(json_object_get(reply, "snapshot"));
@@ -292,21 +297,4 @@ static void print_reply(json_t *reply)
         const char *id = json_string_value(json_object_get(item, "docId"));
         printf("          %s\n", id != NULL ? id : "?");
     }
-}
-
-int recovery_ask_report(const struct cli_args *args, const struct http_client_reply *reply)
-{
-    json_t *root = json_loadb(reply->body.data, reply->body.len, 0, NULL);
-    int rc = reply->status == 200 && json_is_object(root) ? EXIT_OK : EXIT_FAILED;
-    if (rc != EXIT_OK) {
-        const char *text = json_string_value(json_object_get(root, "error"));
-        fprintf(stderr, "spillway %s: the server answered %d: %s\n", args->command->name,
-                reply->status, text != NULL ? text : "no JSON object");
-    } else if (options_has(args, "json")) {
-        printf("%.*s\n", (int)reply->body.len, reply->body.data);
-    } else {
-        print_reply(root);
-    }
-    json_decref(root);
-    return rc;
 }

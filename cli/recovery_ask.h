@@ -6,9 +6,10 @@
 #define CLI_RECOVERY_ASK_H
 
 #include "base/buf.h"
-#include "cli/http_client.h"
 #include "cli/options.h"
 #include "snapshot/restore.h"
+
+struct json_t; /* of jansson */
 
 struct recovery_ask {
     bool has_target, has_undo;
@@ -24,7 +25,7 @@ int recovery_ask_read(const struct cli_args *args, struct recovery_ask *ret);
 void recovery_ask_release(struct recovery_ask *ask);
 
 void recovery_ask_body(const struct recovery_ask *ask, bool dry_run, struct buf *out);
-/** Prints the server's answer; the exit status. */
-int recovery_ask_report(const struct cli_args *args, const struct http_client_reply *reply);
+/** Prints the server's answer. */
+void recovery_ask_print(const struct cli_args *args, struct json_t *reply);
 
 #endif

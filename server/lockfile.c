@@ -21,14 +21,20 @@ static err_t make_dir(const char *data_dir)
     return err;
 }
 
+/** What the file says, up to the end of its line; "" where it says nothing. */
+static void read_holder(int fd, char holder[HOLDER_BYTES_MAX + 1])
+{
+    ssize_t len = pread(fd, holder, HOLDER_BYTES_MAX, 0);
+    holder[MAX(len, 0)] = '\0';
+    holder[strcspn(holder, "\n")] = '\0';
+}
+
 static err_t name_holder(const char *data_dir, int fd)
 {
     char holder[HOLDER_BYTES_MAX + 1];
-    ssize_t len = pread(fd, holder, HOLDER_BYTES_MAX, 0);
-    if (len <= 0)
+    read_holder(fd, holder);
+    if (*holder == '\0')
         return err_fail(ERR_LOCKED, "the data directory %s is in use by another process", data_dir);
-    holder[len] = '\0';
-    holder[strcspn(holder, "\n")] = '\0';
     return err_fail(ERR_LOCKED, "the data directory %s is in use by another process (%s)", data_dir,
                     holder);
 }
@@ -64,4 +70,23 @@ void lockfile_describe(int fd, const char *text)
         ssize_t ignored = pwrite(fd, line, (size_t)len, 0);
         (void)ignored;
     }
+}
+
+char *lockfile_http_address(const char *data_dir)
+{
+    char holder[HOLDER_BYTES_MAX + 1] = "";
+    CLEANUP(xfree_ptr) char *path = xasprintf("%s/lock", data_dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+        read_holder(fd, holder);
+    close(fd);
+    const char *address = strstr(holder, ", http ");
+    if (address == NULL)
+        return NULL;
+    address += strlen(", http ");
+    size_t len = strcspn(address, ",");
+    return memchr(address, ':', len) != NULL ? xstrndup(address, len) : NULL;
 }

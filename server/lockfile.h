@@ -15,5 +15,8 @@
 err_t lockfile_take(const char *data_dir, int *ret_fd) MUST_USE;
 /** Writes the process id and `text` (one line) for whoever finds the directory taken. */
 void lockfile_describe(int fd, const char *text);
+/** Where the server that holds the directory takes HTTP requests, "host:port", malloc'd. NULL:
+ * nobody holds it, or the holder takes none (http.listen is off, or it is no server). */
+char *lockfile_http_address(const char *data_dir);
 
 #endif

@@ -302,6 +302,72 @@ def test_collections(server):
     rows = {row["name"]: row for row in server.get("/collections/default").json()["collections"]}
     assert set(rows) == {"users", "a/b"}
     assert rows["users"]["count"] == 5 and rows["users"]["lastLsn"] == 7 and rows["users"]["maxTs"] == stamp(7)
+    assert rows["users"]["snapshots"] == 0
+    server.post("/snapshots/default/users")
+    rows = {row["name"]: row for row in server.get("/collections/default").json()["collections"]}
+    assert (rows["users"]["snapshots"], rows["a/b"]["snapshots"]) == (1, 0)
+
+
+def test_snapshots_in_one_second_and_their_end(server):
+    fill(server)
+    made = [server.post("/snapshots/default/users") for _ in range(6)]  # of one LSN; some in the same second
+    assert {reply.status_code for reply in made} == {201}
+    names = sorted({reply.json()["name"] for reply in made})
+    assert len(names) < 6
+    assert sorted(row["name"] for row in server.get("/snapshots/default/users").json()["snapshots"]) == names
+    for name in names:
+        url = server.url(f"/snapshots/default/users/{name}")
+        assert requests.delete(url, timeout=30).json() == {"ok": True}
+        assert requests.delete(url, timeout=30).status_code == 404
+    assert server.get("/snapshots/default/users").json() == {"snapshots": []}
+    assert not list((server.data / "store/default/users/snapshots").glob("*.parquet"))
+    assert documents(server, lsn=4) == FIRST
+
+
+def test_a_cleanup_on_demand(server):
+    fill(server)
+    server.post("/snapshots/default/users")
+    path = server.data / "store/default/users/snapshots"
+    orphan = path / "2020-01-01.parquet"
+    orphan.write_bytes(next(path.glob("*.parquet")).read_bytes())
+    for dry in (True, False):
+        reply = server.post("/snapshots/default/users/cleanup", json.dumps({"dryRun": dry}))
+        assert reply.status_code == 200, reply.text
+        assert reply.json() == {"ok": True, "dryRun": dry, "removed": [
+            {"path": "default/users/snapshots/2020-01-01.parquet", "size": next(path.glob("2026*")).stat().st_size}]}
+        assert orphan.exists() == dry
+    assert server.post("/snapshots/default/users/cleanup").json()["removed"] == []
+    assert documents(server) == NOW
+    assert server.post("/snapshots/nowhere/users/cleanup").status_code == 404
+
+
+@pytest.mark.short
+def test_limits_metrics_and_what_pages_may_read(make_server):
+    server = make_server(env={"AUTH_TOKEN": "t", "RATE_LIMIT_REQUESTS_PER_MINUTE": "6", "ALLOWED_ORIGINS": "https://app.example.com"})
+    asked = {"Authorization": "Bearer t", "Origin": "https://app.example.com"}
+    if time.time() % 60 > 50:  # not across the turn of a minute
+        time.sleep(61 - time.time() % 60)
+    event = {"events": [change("insert", "a", {})]}
+    assert requests.post(server.url("/ingest"), json=event, headers=asked, timeout=30).status_code == 200
+    reply = server.get("/changes/default/users?from=0", headers=asked)
+    assert len(lines(reply)) == 1 and reply.headers["X-RateLimit-Remaining-Requests"] == "4"
+    exposed = {name.strip().lower() for name in reply.headers["Access-Control-Expose-Headers"].split(",")}
+    own = {name.lower() for name in reply.headers if name.lower().startswith("x-")}
+    assert {"x-next-lsn", "x-ratelimit-reset", "x-correlation-id"} <= own <= exposed
+    assert "retry-after" in exposed
+    bad = server.get("/state/default/users?lsn=x", headers=asked)  # tells where its sender stands, and is not counted
+    assert bad.status_code == 400 and bad.headers["X-RateLimit-Remaining-Requests"] == "4"
+    streamed = server.get("/state/default/users", headers=asked)
+    assert streamed.headers["X-RateLimit-Remaining-Requests"] == "3"
+    assert server.post("/snapshots/default/users", headers=asked).status_code == 201
+    assert server.post("/restore/default/users", '{"undo":"0..0"}', asked).json()["deletes"] == 1
+    assert server.post("/flush", headers=asked).status_code == 200
+    over = server.get("/state/default/users", headers=asked)
+    assert over.status_code == 429 and over.json()["code"] == "RATE_LIMITED" and int(over.headers["Retry-After"]) >= 1
+    assert server.get("/state/default/users").status_code == 401
+    metrics = server.get("/metrics").text
+    for line in ("spillway_snapshots_total 1", "spillway_restored_changes_total 1"):
+        assert f"\n{line}\n" in metrics, line
 
 
 BAD = [

@@ -1,0 +1,128 @@
+"""The commands of recovery: which data directory, store and server they find by themselves."""
+import json
+import shutil
+import socket
+import threading
+
+import pytest
+
+STAMP = "2026-02-02T14:30:00Z"
+
+
+def fill(server, count=3):
+    server.ingest(*({"type": "collection.insert", "ts": STAMP, "collection": "users", "docId": f"d{n}", "doc": {"n": n}}
+                    for n in range(count)))
+
+
+def good(done):
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rows(done):
+    return [json.loads(line) for line in good(done).splitlines()]
+
+
+@pytest.mark.short
+def test_what_writes_goes_through_the_server_of_the_data_directory(server, run):
+    fill(server)
+    data = ("--data", server.data)
+    wrong = {"SPILLWAY_SERVER": "http://127.0.0.1:9"}  # the directory's own server counts more
+
+    def snapshot(what, *flags):
+        return run("snapshot", what, *data, "--json", "default/users", *flags, env=wrong)
+
+    [made] = rows(snapshot("create"))
+    assert made["rowCount"] == 3 and made["type"] == "manual" and made["size"] > 0
+    assert rows(snapshot("list")) == [made]
+    assert rows(run("snapshot", "list", "--server", f"http://{server.http}", "--json", "default/users")) == [made]
+    assert made["name"] in good(run("snapshot", "list", *data, "default/users"))
+    path = server.data / "store/default/users/snapshots"
+    shutil.copy(path / f"{made['name']}.parquet", path / "2020-01-01.parquet")
+    orphan = {"path": "default/users/snapshots/2020-01-01.parquet", "size": made["size"]}
+    assert rows(snapshot("cleanup", "--dry-run")) == [orphan]
+    assert rows(snapshot("cleanup", "--window-days", "1")) == [orphan]
+    assert not (path / "2020-01-01.parquet").exists()
+    assert rows(run("compact", *data, "--json", env=wrong)) == [{"collections": 1}]
+    assert rows(snapshot("delete", made["name"])) == [{"ok": True}]
+    assert snapshot("delete", made["name"]).returncode == 1
+    assert rows(snapshot("list")) == []
+    restore = run("restore", *data, "--latest", "--in-place", "default/users", env=wrong)
+    assert "0 inserts" in good(restore)
+
+
+def test_the_same_without_a_server(server, run):
+    fill(server)
+    assert server.post("/flush").status_code == 200
+    server.stop()
+    data = ("--data", server.data)
+    [made] = rows(run("snapshot", "create", *data, "--json", "default/users"))
+    assert rows(run("snapshot", "list", *data, "--json", "default/users")) == [made]
+    assert rows(run("snapshot", "cleanup", *data, "--json", "default/users")) == []
+    assert rows(run("compact", *data, "--json")) == [{"collections": 1}]
+    assert f"{made['name']} deleted" in good(run("snapshot", "delete", *data, "default/users", made["name"]))
+    assert rows(run("snapshot", "list", *data, "--json", "default/users")) == []
+    refused = run("restore", *data, "--latest", "--in-place", "default/users")
+    assert refused.returncode == 1 and "no server runs" in refused.stderr
+    server.start()
+    assert len(server.get("/state/default/users").text.splitlines()) == 3
+
+
+@pytest.mark.short
+def test_arguments_of_snapshot(run):
+    for arguments, says in [(["delete", "default/users"], "NAME is missing"), (["create", "default/users", "x"], "unexpected"),
+                            (["verify", "--server", "http://127.0.0.1:9", "default/users"], "--data or --store"),
+                            (["cleanup", "--server", "http://127.0.0.1:9", "--window-days", "x", "default/users"], "window-days"),
+                            (["drop", "default/users"], "delete was expected")]:
+        done = run("snapshot", *arguments)
+        assert done.returncode == 2 and says in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_commands_read_the_settings_of_the_data_directory(make_server, run, tmp_path, beside):
+    data, store = tmp_path / "data", tmp_path / "else where"
+    data.mkdir()
+    settings = data / "spillway.conf" if beside else tmp_path / "settings.ini"
+    settings.write_text(f"[store]\nurl = file:{store}\n[pitr]\nwindow_days = 0\n[snapshot]\ndaily_keep = 0\n")
+    flags = [] if beside else ["--config", str(settings)]
+    server = make_server("--dev", *flags, data=data)
+    fill(server)
+    assert server.post("/snapshots/default/users").status_code == 201
+    server.stop()
+    assert list(store.glob("default/users/snapshots/*.parquet")) and not (data / "store").exists()
+    given = ["--data", data, *flags, "--json"]
+    assert len(rows(run("snapshot", "list", *given, "default/users"))) == 1
+    assert rows(run("collections", *given))[0]["snapshots"] == 1
+    [plan] = rows(run("restore", *given, "--latest", "--dry-run", "default/users"))
+    assert plan["snapshot"].startswith("snapshots/")
+    assert len(good(run("restore", "--data", data, *flags, "--lsn", "2", "default/users")).splitlines()) == 3
+    # Nothing but the newest is to be kept, as the settings say: the delta goes.
+    removed = [row["path"] for row in rows(run("snapshot", "cleanup", *given, "default/users"))]
+    assert [path.split("/")[2] for path in removed] == ["deltas"]
+    bad = run("collections", "--data", data, "--config", tmp_path / "none.conf")
+    assert bad.returncode == 1 and "none.conf" in bad.stderr
+
+
+class SlowServer:
+    """Takes one restore and answers after a while that is longer than other requests wait."""
+
+    def __init__(self, seconds):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.seconds = seconds
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        client, _ = self.listener.accept()
+        with client:
+            client.recv(65536)
+            threading.Event().wait(self.seconds)
+            body = b'{"ok":true,"lsnRange":[4,5],"inserts":2,"updates":0,"deletes":0,"skippedCount":0,"skipped":[]}'
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
+@pytest.mark.long
+def test_a_restore_in_place_may_take_longer_than_a_minute(run):
+    slow = SlowServer(65)
+    done = run("restore", "--server", slow.url, "--latest", "--in-place", "default/users", timeout=120)
+    assert "written   LSN 4 to 5" in good(done)
