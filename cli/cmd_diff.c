@@ -99,11 +99,8 @@ static int run(const struct cli_args *args)
     if (rc == EXIT_OK && args->positional_count < 2)
         rc = options_mistake(args->command, "FROM is missing");
     for (size_t i = 1; i < args->positional_count && rc == EXIT_OK; i++)
-        if (!recovery_target(args->positional[i], &targets[i - 1]))
-            rc = options_mistake(args->command,
-                                 "\"%s\" is not a target: a time with a zone, lsn:N, bookmark:B, "
-                                 "snapshot:NAME or latest",
-                                 args->positional[i]);
+        if (!recovery_target(args, args->positional[i], &targets[i - 1]))
+            rc = EXIT_USAGE;
     if (rc == EXIT_OK)
         rc = run_compare(args, &place, &targets[0], &targets[1]);
     free(targets[0].name);

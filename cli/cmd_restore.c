@@ -54,7 +54,7 @@ static err_t write_one(struct source *s, const struct place *place, const struct
 {
     struct rebuild_plan plan;
     struct progress bar;
-    TRY(rebuild_plan(s, place->namespace_name, place->collection, &ask->target, &plan));
+    TRY(rebuild_plan(s, place->namespace_name, place->collection, &ask->asked.target, &plan));
     progress_start(&bar, "restore", 0);
     const struct restore_progress progress = {on_progress, &bar};
     const struct restore_output output = {ask->format, path, STDOUT_FILENO};
@@ -175,10 +175,10 @@ static err_t plan_and_count(struct source *s, const struct place *place,
                             const struct recovery_ask *ask, struct rebuild_plan *plan,
                             struct restore_counts *counts)
 {
-    if (!ask->has_undo)
-        TRY(rebuild_plan(s, place->namespace_name, place->collection, &ask->target, plan));
-    return restore_diff(s, place->namespace_name, place->collection, plan, &ask->filter, NULL, NULL,
-                        counts);
+    if (!ask->asked.has_undo)
+        TRY(rebuild_plan(s, place->namespace_name, place->collection, &ask->asked.target, plan));
+    return restore_diff(s, place->namespace_name, place->collection, plan, &ask->asked.filter, NULL,
+                        NULL, counts);
 }
 
 static void print_dry_run(const struct cli_args *args, const struct recovery_ask *ask,
@@ -189,7 +189,7 @@ static void print_dry_run(const struct cli_args *args, const struct recovery_ask
         json_dry_run(&out, plan, n);
         buf_append_char(&out, '\n');
     } else {
-        if (!ask->has_undo)
+        if (!ask->asked.has_undo)
             recovery_plan_text(&out, plan);
         buf_printf(&out,
                    "in place  %" PRIu64 " inserts, %" PRIu64 " updates, %" PRIu64
@@ -242,7 +242,7 @@ static int drill(const struct cli_args *args, const struct place *place,
     int rc = recovery_open(args, &opened);
     if (rc != EXIT_OK)
         return rc;
-    const struct target *target = ask->has_target ? &ask->target : NULL;
+    const struct target *target = ask->asked.has_target ? &ask->asked.target : NULL;
     err_t err = restore_drill(opened.source, place->namespace_name, place->collection, target, &r);
     if (err == OK) {
         print_drill(args, &r);
@@ -261,7 +261,6 @@ static int drill(const struct cli_args *args, const struct place *place,
 static int in_place(const struct cli_args *args, const struct place *place,
                     const struct recovery_ask *ask)
 {
-    CLEANUP(buf_release) struct buf body = BUF_INIT;
     CLEANUP(xfree_ptr) char *path = place_url(place, "restore", NULL);
     CLEANUP(xfree_ptr) char *address = NULL;
     const char *data = options_value(args, "data");
@@ -274,8 +273,7 @@ static int in_place(const struct cli_args *args, const struct place *place,
                                                   "through one",
                                                   data));
     }
-    recovery_ask_body(ask, options_has(args, "dry-run"), &body);
-    int rc = remote_ask(args, address, "POST", path, buf_slice(&body), &reply);
+    int rc = remote_ask(args, address, "POST", path, slice_of(ask->body), &reply);
     if (rc != EXIT_OK)
         return rc;
     recovery_ask_print(args, reply);
@@ -306,8 +304,9 @@ static int run(const struct cli_args *args)
     int rc = recovery_ask_read(args, &ask);
     if (rc != EXIT_OK)
         return rc;
-    if (args->positional_count == 1 && strchr(args->positional[0], '/') == NULL &&
-        ask.whole_namespace)
+    const char *to = options_value(args, "to");
+    if (args->positional_count == 1 && strchr(args->positional[0], '/') == NULL && to != NULL &&
+        ask.asked.has_target && ask.asked.target.name == NULL && !ask.asked.dry_run)
         return restore_namespace(args, &ask);
     return restore_collection(args, &ask);
 }

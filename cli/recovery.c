@@ -1,6 +1,5 @@
 #include "cli/recovery.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include "base/timefmt.h"
 #include "cli/remote.h"
 #include "server/lockfile.h"
+#include "snapshot/ask.h"
 
 /* What is meant ------------------------------------------------------------------------------- */
 
@@ -73,33 +73,27 @@ bool recovery_time(const struct cli_args *args, const char *option, int64_t *val
     return false;
 }
 
-static bool parse_lsn(const char *text, int64_t *ret)
+bool recovery_target(const struct cli_args *args, const char *text, struct target *ret)
 {
-    char *end;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || value < 0)
-        return false;
-    *ret = value;
-    return true;
-}
-
-bool recovery_target(const char *text, struct target *ret)
-{
+    static const char *const names[] = {"at", "lsn", "bookmark", "snapshot"};
     *ret = (struct target){.kind = TARGET_LATEST};
     if (strcmp(text, "latest") == 0)
         return true;
-    if (strncmp(text, "lsn:", 4) == 0) {
-        ret->kind = TARGET_LSN;
-        return parse_lsn(text + 4, &ret->value);
+    const char *name = "at", *value = text;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        size_t len = strlen(names[i]);
+        if (strncmp(text, names[i], len) == 0 && text[len] == ':') {
+            name = names[i];
+            value = text + len + 1;
+        }
     }
-    if (strncmp(text, "bookmark:", 9) == 0 || strncmp(text, "snapshot:", 9) == 0) {
-        ret->kind = text[0] == 'b' ? TARGET_BOOKMARK : TARGET_SNAPSHOT;
-        ret->name = text[9] != '\0' ? xstrdup(text + 9) : NULL;
-        return ret->name != NULL;
-    }
-    ret->kind = TARGET_AT;
-    return timefmt_parse(text, strlen(text), &ret->value);
+    if (target_read(name, slice_of(value), ret) == OK)
+        return true;
+    options_mistake(args->command,
+                    "\"%s\" is not a target: a time with a zone, lsn:N, bookmark:B, "
+                    "snapshot:NAME or latest",
+                    text);
+    return false;
 }
 
 /* Where it is --------------------------------------------------------------------------------- */

@@ -69,8 +69,8 @@ int recovery_failed(const struct cli_args *args, err_t err);
  */
 bool recovery_time(const struct cli_args *args, const char *option, int64_t *value);
 /** "latest", "lsn:N", "bookmark:B", "snapshot:NAME" or a time with a zone. The caller frees
- * ret->name. False without a message. */
-bool recovery_target(const char *text, struct target *ret);
+ * ret->name. False after a message. */
+bool recovery_target(const struct cli_args *args, const char *text, struct target *ret);
 
 /** A plan as lines for people. */
 void recovery_plan_text(struct buf *out, const struct rebuild_plan *plan);

@@ -7,68 +7,18 @@
 #include <string.h>
 
 #include "base/io.h"
-#include "base/timefmt.h"
 #include "cli/recovery.h"
 
 #define IDS_BYTES_MAX MIB(256)
 
 void recovery_ask_release(struct recovery_ask *ask)
 {
-    free(ask->filter.ids);
-    free(ask->ids_text);
-    free(ask->target.name);
-    ask->target.name = NULL;
-    ask->filter.ids = NULL;
-    ask->ids_text = NULL;
+    restore_ask_release(&ask->asked);
+    free(ask->body);
+    ask->body = NULL;
 }
 
 /* Reading ------------------------------------------------------------------------------------- */
-
-static int read_target(const struct cli_args *args, struct recovery_ask *ask)
-{
-    static const struct {
-        const char *option;
-        enum target_kind kind;
-    } kinds[] = {{"at", TARGET_AT},
-                 {"lsn", TARGET_LSN},
-                 {"bookmark", TARGET_BOOKMARK},
-                 {"snapshot", TARGET_SNAPSHOT},
-                 {"latest", TARGET_LATEST}};
-    unsigned given = 0;
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (options_has(args, kinds[i].option)) {
-            ask->target.kind = kinds[i].kind;
-            given++;
-        }
-    }
-    if (given > 1)
-        return options_mistake(args->command,
-                               "give one of --at, --lsn, --bookmark, --snapshot and --latest");
-    ask->has_target = given == 1;
-    ask->target.exclusive = options_has(args, "exclusive");
-    if (!recovery_time(args, "at", &ask->target.value) ||
-        !options_number(args, "lsn", 0, INT64_MAX, &ask->target.value))
-        return EXIT_USAGE;
-    if (ask->target.exclusive && (!ask->has_target || ask->target.kind == TARGET_LATEST ||
-                                  ask->target.kind == TARGET_SNAPSHOT))
-        return options_mistake(args->command, "--exclusive goes with --at, --lsn or --bookmark");
-    return EXIT_OK;
-}
-
-/** The target's name, behind read_target. */
-static int read_name(const struct cli_args *args, struct recovery_ask *ask)
-{
-    const char *option = ask->target.kind == TARGET_BOOKMARK   ? "bookmark"
-                         : ask->target.kind == TARGET_SNAPSHOT ? "snapshot"
-                                                               : NULL;
-    if (option == NULL || !ask->has_target)
-        return EXIT_OK;
-    const char *name = options_value(args, option);
-    if (*name == '\0')
-        return options_mistake(args->command, "--%s: a name is missing", option);
-    ask->target.name = xstrdup(name);
-    return EXIT_OK;
-}
 
 static int read_format(const struct cli_args *args, struct recovery_ask *ask)
 {
@@ -89,173 +39,110 @@ static int read_format(const struct cli_args *args, struct recovery_ask *ask)
                            text);
 }
 
-static int read_only_kind(const struct cli_args *args, struct restore_filter *f)
-{
-    const char *text = options_value(args, "only");
-    if (text == NULL)
-        return EXIT_OK;
-    f->only_deletes = strcmp(text, "deletes") == 0;
-    f->only_updates = strcmp(text, "updates") == 0;
-    f->only_inserts = strcmp(text, "inserts") == 0;
-    if (!f->only_deletes && !f->only_updates && !f->only_inserts)
-        return options_mistake(args->command, "--only: \"%s\" is not deletes, updates or inserts",
-                               text);
-    return EXIT_OK;
-}
-
-static int read_undo(const struct cli_args *args, struct recovery_ask *ask)
-{
-    const char *text = options_value(args, "undo");
-    char *end;
-    if (text == NULL)
-        return EXIT_OK;
-    errno = 0;
-    long long from = strtoll(text, &end, 10);
-    bool good = end != text && strncmp(end, "..", 2) == 0;
-    const char *second = good ? end + 2 : text;
-    long long to = strtoll(second, &end, 10);
-    if (!good || end == second || *end != '\0' || errno != 0 || from < 0 || to < from)
-        return options_mistake(args->command,
-                               "--undo: \"%s\" is not FIRST..LAST, two LSNs, both included", text);
-    ask->has_undo = true;
-    ask->filter.undo_from = from;
-    ask->filter.undo_to = to;
-    return EXIT_OK;
-}
-
-static int by_bytes(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /** One id a line. */
-static int read_ids(const struct cli_args *args, struct recovery_ask *ask)
+static int add_ids(const struct cli_args *args, json_t *body)
 {
     const char *path = options_value(args, "ids");
-    size_t len, cap = 0;
+    CLEANUP(xfree_ptr) char *text = NULL;
+    size_t len;
     if (path == NULL)
         return EXIT_OK;
-    err_t err = io_read_file(io_posix(), path, IDS_BYTES_MAX, &ask->ids_text, &len);
+    err_t err = io_read_file(io_posix(), path, IDS_BYTES_MAX, &text, &len);
     if (err != OK)
         return recovery_failed(args, err);
-    if (memchr(ask->ids_text, '\0', len) != NULL)
+    if (memchr(text, '\0', len) != NULL)
         return options_mistake(args->command, "--ids: %s holds a NUL byte", path);
-    char *rest = ask->ids_text, *line;
-    struct restore_filter *f = &ask->filter;
-    f->ids = xcalloc(1, sizeof(char *)); /* an empty file: no document */
+    json_t *ids = json_array();
+    (void)json_object_set_new(body, "ids", ids);
+    char *rest = text, *line;
     while ((line = strsep(&rest, "\n")) != NULL) {
         size_t n = strlen(line);
         if (n > 0 && line[n - 1] == '\r')
-            line[--n] = '\0';
-        if (n == 0)
-            continue;
-        if (f->id_count == cap) {
-            cap = MAX(256, cap * 2);
-            f->ids = xrealloc(f->ids, cap * sizeof(char *));
-        }
-        f->ids[f->id_count++] = line;
+            n--;
+        if (n > 0 && json_array_append_new(ids, json_stringn(line, n)) != 0)
+            return options_mistake(args->command, "--ids: %s holds a line that is not UTF-8", path);
     }
-    qsort(f->ids, f->id_count, sizeof(char *), by_bytes);
     return EXIT_OK;
 }
 
-static int check(const struct cli_args *args, const struct recovery_ask *ask)
+/** The options as the fields that they are in the body of POST /restore. */
+static int add_fields(const struct cli_args *args, json_t *body)
 {
-    static const char *const selective[] = {"ids", "only", "undo", "max-changes"};
+    static const struct {
+        const char *option, *field;
+        enum { TEXT, NUMBER, SWITCH } type;
+    } names[] = {
+        {"at", "at", TEXT},
+        {"lsn", "lsn", NUMBER},
+        {"bookmark", "bookmark", TEXT},
+        {"snapshot", "snapshot", TEXT},
+        {"latest", "latest", SWITCH},
+        {"exclusive", "exclusive", SWITCH},
+        {"only", "only", TEXT},
+        {"undo", "undo", TEXT},
+        {"max-changes", "maxChanges", NUMBER},
+        {"dry-run", "dryRun", SWITCH},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *text = options_value(args, names[i].option);
+        int64_t number = 0;
+        if (text == NULL)
+            continue;
+        if (names[i].type == NUMBER &&
+            !options_number(args, names[i].option, 0, INT64_MAX, &number))
+            return EXIT_USAGE;
+        json_t *value = names[i].type == TEXT     ? json_string(text)
+                        : names[i].type == NUMBER ? json_integer(number)
+                                                  : json_true();
+        if (json_object_set_new(body, names[i].field, value) != 0)
+            return options_mistake(args->command, "--%s: that is not UTF-8", names[i].option);
+    }
+    return add_ids(args, body);
+}
+
+static int read_body(const struct cli_args *args, struct recovery_ask *ask)
+{
+    json_t *body = json_object();
+    int rc = add_fields(args, body);
+    bool bare_drill = options_has(args, "drill") && json_object_size(body) == 0;
+    if (rc == EXIT_OK && !bare_drill)
+        ask->body = json_dumps(body, JSON_COMPACT);
+    json_decref(body);
+    if (rc != EXIT_OK || bare_drill)
+        return rc;
+    err_t err = restore_ask_read(slice_of(ask->body), &ask->asked);
+    return err == OK ? EXIT_OK : options_mistake(args->command, "%s", err_text(err));
+}
+
+/** Options that do not go together, beside what the body says. */
+static int check(const struct cli_args *args)
+{
+    static const char *const not_to_a_file[] = {"ids", "only", "undo", "max-changes"};
+    static const char *const not_a_drill[] = {"in-place", "dry-run", "to",         "ids",
+                                              "only",     "undo",    "max-changes"};
     bool in_place = options_has(args, "in-place"), dry = options_has(args, "dry-run");
-    bool drill = options_has(args, "drill");
-    if (drill && (in_place || dry || ask->has_undo || options_has(args, "to")))
-        return options_mistake(args->command, "--drill goes with a target or alone");
-    if (!drill && ask->has_target == ask->has_undo)
-        return options_mistake(args->command,
-                               ask->has_target
-                                   ? "a target does not go with --undo"
-                                   : "say when: --at, --lsn, --bookmark, --snapshot or --latest");
+    for (size_t i = 0; i < ARRAY_LEN(not_a_drill); i++)
+        if (options_has(args, "drill") && options_has(args, not_a_drill[i]))
+            return options_mistake(args->command, "--drill does not go with --%s", not_a_drill[i]);
     if (in_place && options_has(args, "to"))
         return options_mistake(args->command, "--in-place does not go with --to");
-    for (size_t i = 0; i < ARRAY_LEN(selective); i++)
-        if (options_has(args, selective[i]) && !in_place && !dry)
+    for (size_t i = 0; i < ARRAY_LEN(not_to_a_file); i++)
+        if (options_has(args, not_to_a_file[i]) && !in_place && !dry)
             return options_mistake(args->command, "--%s goes with --in-place or --dry-run",
-                                   selective[i]);
+                                   not_to_a_file[i]);
     return EXIT_OK;
 }
-
-typedef int (*read_fn)(const struct cli_args *args, struct recovery_ask *ask);
 
 int recovery_ask_read(const struct cli_args *args, struct recovery_ask *ret)
 {
-    static const read_fn readers[] = {read_target, read_name, read_format, read_undo, read_ids};
-    int64_t max = 0;
-    *ret = (struct recovery_ask){.filter = {.undo_from = -1, .undo_to = -1}};
-    for (size_t i = 0; i < ARRAY_LEN(readers); i++) {
-        int rc = readers[i](args, ret);
-        if (rc != EXIT_OK)
-            return rc;
-    }
-    int rc = read_only_kind(args, &ret->filter);
-    if (rc != EXIT_OK)
-        return rc;
-    if (!options_number(args, "max-changes", 1, INT64_MAX, &max))
-        return EXIT_USAGE;
-    ret->filter.max_changes = (uint64_t)max;
-    ret->whole_namespace = ret->has_target && ret->target.name == NULL && options_has(args, "to") &&
-                           !options_has(args, "in-place") && !options_has(args, "dry-run");
-    return check(args, ret);
+    *ret = (struct recovery_ask){.asked = {.filter = {.undo_from = -1, .undo_to = -1}}};
+    int rc = check(args);
+    if (rc == EXIT_OK)
+        rc = read_format(args, ret);
+    return rc == EXIT_OK ? read_body(args, ret) : rc;
 }
 
-/* Over HTTP ----------------------------------------------------------------------------------- */
-
-static void append_target(const struct target *t, struct buf *out)
-{
-    char time[TIMEFMT_MAX];
-    switch (t->kind) {
-    case TARGET_LATEST:
-        buf_append_str(out, "\"latest\":true");
-        break;
-    case TARGET_AT:
-        timefmt_rfc3339(t->value, time);
-        buf_printf(out, "\"at\":\"%s\"", time);
-        break;
-    case TARGET_LSN:
-        buf_printf(out, "\"lsn\":%lld", (long long)t->value);
-        break;
-    case TARGET_BOOKMARK:
-    case TARGET_SNAPSHOT:
-        buf_append_str(out, t->kind == TARGET_BOOKMARK ? "\"bookmark\":" : "\"snapshot\":");
-        buf_append_json(out, t->name, strlen(t->name));
-        break;
-    }
-    if (t->exclusive)
-        buf_append_str(out, ",\"exclusive\":true");
-}
-
-void recovery_ask_body(const struct recovery_ask *ask, bool dry_run, struct buf *out)
-{
-    const struct restore_filter *f = &ask->filter;
-    buf_append_char(out, '{');
-    if (ask->has_undo)
-        buf_printf(out, "\"undo\":\"%lld..%lld\"", (long long)f->undo_from, (long long)f->undo_to);
-    else
-        append_target(&ask->target, out);
-    if (f->only_deletes || f->only_updates || f->only_inserts)
-        buf_printf(out, ",\"only\":\"%s\"",
-                   f->only_deletes   ? "deletes"
-                   : f->only_updates ? "updates"
-                                     : "inserts");
-    if (f->max_changes > 0)
-        buf_printf(out, ",\"maxChanges\":%llu", (unsigned long long)f->max_changes);
-    if (f->ids != NULL) {
-        buf_append_str(out, ",\"ids\":[");
-        for (size_t i = 0; i < f->id_count; i++) {
-            buf_append_str(out, i > 0 ? "," : "");
-            buf_append_json(out, f->ids[i], strlen(f->ids[i]));
-        }
-        buf_append_char(out, ']');
-    }
-    if (dry_run)
-        buf_append_str(out, ",\"dryRun\":true");
-    buf_append_char(out, '}');
-}
+/* The server's answer ------------------------------------------------------------------------- */
 
 static long long number_of(json_t *object, const char *name)
 {

@@ -140,8 +140,6 @@ err_t request_target(struct query_op *op, const struct http_request *r) MUST_USE
 /** A whole number of at least 0; `fallback` where it is absent. */
 err_t request_number(struct query_op *op, const struct http_request *r, const char *name,
                      int64_t max, int64_t fallback, int64_t *ret) MUST_USE;
-/** Microseconds of an RFC 3339 time with a zone. */
-err_t request_time(struct slice text, int64_t *ret_us) MUST_USE;
 
 /* worker side, shared by the kinds */
 

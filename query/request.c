@@ -3,8 +3,8 @@
  */
 #include <string.h>
 
-#include "base/timefmt.h"
 #include "query/op.h"
+#include "snapshot/ask.h"
 
 #define COLLECTION_MAX 256
 #define DOC_ID_MAX 1024
@@ -59,53 +59,14 @@ err_t request_read(struct query_op *op, const struct http_request *r)
     return OK;
 }
 
-static err_t parse_number(const char *name, struct slice text, int64_t max, int64_t *ret)
-{
-    int64_t n = 0;
-    bool good = text.len > 0;
-    for (size_t i = 0; good && i < text.len; i++) {
-        good = text.data[i] >= '0' && text.data[i] <= '9' && n <= (INT64_MAX - 9) / 10;
-        if (good)
-            n = n * 10 + (text.data[i] - '0');
-    }
-    if (!good || n > max)
-        return err_fail(ERR_VALIDATION,
-                        "\"%s\" must be a whole number from 0 to %lld, not \"%.*s\"", name,
-                        (long long)max, (int)MIN(text.len, 64), text.data);
-    *ret = n;
-    return OK;
-}
-
 err_t request_number(struct query_op *op, const struct http_request *r, const char *name,
                      int64_t max, int64_t fallback, int64_t *ret)
 {
     struct slice text = http_request_query(r, &op->arena, name);
     if (text.data != NULL)
-        return parse_number(name, text, max, ret);
+        return ask_number(name, text, max, ret);
     *ret = fallback;
     return OK;
-}
-
-/** Whether the text ends like a zone whose '+' was taken for a blank: " 02:00". */
-static bool blank_before_zone(struct slice text)
-{
-    return text.len > 16 && text.data[text.len - 6] == ' ' && text.data[text.len - 3] == ':';
-}
-
-err_t request_time(struct slice text, int64_t *ret_us)
-{
-    char copy[64];
-    if (text.len < sizeof(copy)) {
-        memcpy(copy, text.data, text.len);
-        if (blank_before_zone(text))
-            copy[text.len - 6] = '+';
-        if (timefmt_parse(copy, text.len, ret_us))
-            return OK;
-    }
-    return err_fail(ERR_VALIDATION,
-                    "\"%.*s\" is no RFC 3339 time with a zone: write 2026-02-02T14:30:00Z or "
-                    "2026-02-02T14:30:00%%2B01:00",
-                    (int)MIN(text.len, 64), text.data);
 }
 
 static err_t read_flag(struct query_op *op, const struct http_request *r, const char *name,
@@ -121,44 +82,17 @@ static err_t read_flag(struct query_op *op, const struct http_request *r, const 
                     (int)MIN(text.len, 64), text.data);
 }
 
-static err_t target_value(struct target *t, struct slice text)
-{
-    switch (t->kind) {
-    case TARGET_LATEST:
-        return OK;
-    case TARGET_AT:
-        return request_time(text, &t->value);
-    case TARGET_LSN:
-        return parse_number("lsn", text, INT64_MAX / 2, &t->value);
-    case TARGET_BOOKMARK:
-    case TARGET_SNAPSHOT:
-        if (text.len == 0 || memchr(text.data, '\0', text.len) != NULL)
-            return err_fail(ERR_VALIDATION,
-                            "the name of a bookmark or snapshot is empty or has a NUL");
-        t->name = xstrndup(text.data, text.len);
-        return OK;
-    }
-    return ERR_VALIDATION;
-}
-
 err_t request_target(struct query_op *op, const struct http_request *r)
 {
-    static const struct {
-        const char *name;
-        enum target_kind kind;
-    } names[] = {{"at", TARGET_AT},
-                 {"lsn", TARGET_LSN},
-                 {"bookmark", TARGET_BOOKMARK},
-                 {"snapshot", TARGET_SNAPSHOT}};
+    static const char *const names[] = {"at", "lsn", "bookmark", "snapshot"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        struct slice text = http_request_query(r, &op->arena, names[i].name);
+        struct slice text = http_request_query(r, &op->arena, names[i]);
         if (text.data == NULL)
             continue;
         if (op->has_target)
             return err_fail(ERR_VALIDATION, "give one of at, lsn, bookmark and snapshot");
         op->has_target = true;
-        op->target.kind = names[i].kind;
-        TRY(target_value(&op->target, text));
+        TRY(target_read(names[i], text, &op->target));
     }
     TRY(read_flag(op, r, "exclusive", &op->target.exclusive));
     bool bare = !op->has_target || op->target.kind == TARGET_SNAPSHOT;

@@ -1,12 +1,12 @@
 /*
  * tests/fuzz/restore_fuzz.c: the body of a restore. What is accepted has one target or an undo, and
  * its description, which goes into events, is a body that means the same. Input: the body.
- * Covers: query/restore_body.c
+ * Covers: snapshot/ask.c
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/restore.h"
+#include "snapshot/ask.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -187,14 +187,31 @@ static size_t count_lines(const char *text)
 
 /* ---- who may ask for what ---- */
 
+/** A request, and what its answer must hold. */
+struct asked {
+    const char *token, *method, *path, *body;
+    int status;
+    const char *text;
+};
+
+static void check(const struct asked *cases, size_t count)
+{
+    int fd = client_open(&w.client);
+    for (size_t i = 0; i < count; i++) {
+        int status = 0;
+        ask_as(fd, cases[i].token, cases[i].method, cases[i].path, cases[i].body);
+        char *reply = client_reply(fd, &status);
+        if (status != cases[i].status || strstr(reply, cases[i].text) == NULL)
+            fail_msg("%s %s: %s", cases[i].method, cases[i].path, reply);
+        free(reply);
+    }
+    close(fd);
+}
+
 static void requests_are_checked_before_any_work(void **state)
 {
     (void)state;
-    static const struct {
-        const char *token, *method, *path, *body;
-        int status;
-        const char *text;
-    } cases[] = {
+    static const struct asked cases[] = {
         {"admin-token", "GET", "/state/default/nothing", "", 404, "no collection"},
         {"admin-token", "GET", "/state/nobody/c", "", 404, "no namespace"},
         {"admin-token", "GET", "/state/UPPER/c", "", 400, "INVALID_NAMESPACE"},
@@ -214,6 +231,28 @@ static void requests_are_checked_before_any_work(void **state)
         {"admin-token", "POST", "/admin/compact", "", 200, "\"collections\":1"},
         {"ns_acme_0123456789abcdef", "POST", "/admin/compact", "", 200, "\"collections\":1"},
         {"admin-token", "GET", "/admin/compact", "", 405, ""},
+        {"admin-token", "GET", "/state/default/c?at=2026-02-02T14:30:00", "", 400, "zone"},
+        {"admin-token", "GET", "/state/default/c?at=2026-02-02T14:30:00Z", "", 400, "future"},
+        {"admin-token", "GET", "/state/default/c?lsn=x", "", 400, "whole number"},
+        {"admin-token", "GET", "/state/default/c?lsn=99999999999999999999", "", 400,
+         "whole number"},
+        {"admin-token", "GET", "/state/default/c?lsn=1&bookmark=b", "", 400, "one of"},
+        {"admin-token", "GET", "/state/default/c?snapshot=s&exclusive=1", "", 400, "exclusive"},
+        {"admin-token", "GET", "/state/default/c?lsn=1&exclusive=maybe", "", 400, "exclusive"},
+        {"admin-token", "GET", "/changes/default/c?from=7", "", 400, "beyond the end"},
+        {"admin-token", "GET", "/changes/default/c?limit=0", "", 400, "limit"},
+        {"admin-token", "GET", "/changes/default/c?wait=61", "", 400, "wait"},
+        {"admin-token", "GET", "/changes/default/c", "", 404, "no collection"},
+        {"admin-token", "POST", "/restore/default/c", "{}", 400, "target"},
+        {"admin-token", "POST", "/restore/default/c", "", 400, "INVALID_JSON"},
+        {"admin-token", "DELETE", "/snapshots/default/c", "", 405, ""},
+    };
+    check(cases, ARRAY_LEN(cases));
+}
+
+static void only_the_admin_removes(void **state UNUSED)
+{
+    static const struct asked cases[] = {
         {"admin-token", "POST", "/snapshots/default/users/cleanup", "", 200, "\"removed\":[]"},
         {"admin-token", "POST", "/snapshots/default/users/cleanup", "{\"dailyKeep\":2}", 200,
          "[{\"path\":\"users/x.parquet\",\"size\":7},{\"path\":\"users/x.parquet\",\"size\":7}]"},
@@ -231,32 +270,8 @@ static void requests_are_checked_before_any_work(void **state)
         {"admin-token", "DELETE", "/snapshots/default/users/there", "", 200, "\"ok\":true"},
         {"admin-token", "DELETE", "/snapshots/default/users/cleanup", "", 404, "NOT_FOUND"},
         {"ns_acme_0123456789abcdef", "DELETE", "/snapshots/acme/users/there", "", 403, "FORBIDDEN"},
-        {"admin-token", "GET", "/state/default/c?at=2026-02-02T14:30:00", "", 400, "zone"},
-        {"admin-token", "GET", "/state/default/c?at=2026-02-02T14:30:00Z", "", 400, "future"},
-        {"admin-token", "GET", "/state/default/c?lsn=x", "", 400, "whole number"},
-        {"admin-token", "GET", "/state/default/c?lsn=99999999999999999999", "", 400,
-         "whole number"},
-        {"admin-token", "GET", "/state/default/c?lsn=1&bookmark=b", "", 400, "one of"},
-        {"admin-token", "GET", "/state/default/c?snapshot=s&exclusive=1", "", 400, "exclusive"},
-        {"admin-token", "GET", "/state/default/c?lsn=1&exclusive=maybe", "", 400, "exclusive"},
-        {"admin-token", "GET", "/changes/default/c?from=7", "", 400, "beyond the end"},
-        {"admin-token", "GET", "/changes/default/c?limit=0", "", 400, "limit"},
-        {"admin-token", "GET", "/changes/default/c?wait=61", "", 400, "wait"},
-        {"admin-token", "GET", "/changes/default/c", "", 404, "no collection"},
-        {"admin-token", "POST", "/restore/default/c", "{}", 400, "target"},
-        {"admin-token", "POST", "/restore/default/c", "", 400, "INVALID_JSON"},
-        {"admin-token", "DELETE", "/snapshots/default/c", "", 405, ""},
     };
-    int fd = client_open(&w.client);
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        int status = 0;
-        ask_as(fd, cases[i].token, cases[i].method, cases[i].path, cases[i].body);
-        char *reply = client_reply(fd, &status);
-        if (status != cases[i].status || strstr(reply, cases[i].text) == NULL)
-            fail_msg("%s %s: %s", cases[i].method, cases[i].path, reply);
-        free(reply);
-    }
-    close(fd);
+    check(cases, ARRAY_LEN(cases));
 }
 
 static void names_too_long_are_refused(void **state)
@@ -556,6 +571,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(requests_are_checked_before_any_work),
+        T(only_the_admin_removes),
         T(names_too_long_are_refused),
         T(current_documents_come_in_the_order_of_ids),
         T(a_large_collection_is_streamed_in_bounded_memory),

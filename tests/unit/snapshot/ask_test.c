@@ -1,5 +1,5 @@
 /* What a restore is asked for. */
-#include "query/restore.h"
+#include "snapshot/ask.h"
 
 #include <string.h>
 
@@ -126,11 +126,11 @@ static void times_need_a_zone(void **state)
         {"2026-02-02T14:30:00.000000000000000000000000000000000000000000000000000Z", -1},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        int64_t us = -1;
-        err_t err = request_time(slice_of(cases[i].text), &us);
+        struct target t = {0};
+        err_t err = target_read("at", slice_of(cases[i].text), &t);
         assert_int_equal(err, cases[i].us < 0 ? ERR_VALIDATION : OK);
         if (err == OK)
-            assert_int_equal(us, cases[i].us);
+            assert_int_equal(t.value, cases[i].us);
     }
 }
 

@@ -1,17 +1,77 @@
-/*
- * The body of POST /restore:
- *
- *     {"at"|"lsn"|"bookmark"|"snapshot"|"latest":…, "exclusive"?, "dryRun"?,
- *      "ids"?:[…], "only"?:"deletes"|"updates"|"inserts", "undo"?:"LSN..LSN", "maxChanges"?}
- *
- * A field that is not known is refused: a mistyped "dryRun" must not restore.
- */
+#include "snapshot/ask.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/timefmt.h"
-#include "query/restore.h"
+
+/* Values ------------------------------------------------------------------------------------ */
+
+err_t ask_number(const char *name, struct slice text, int64_t max, int64_t *ret)
+{
+    int64_t n = 0;
+    bool good = text.len > 0;
+    for (size_t i = 0; good && i < text.len; i++) {
+        good = text.data[i] >= '0' && text.data[i] <= '9' && n <= (INT64_MAX - 9) / 10;
+        if (good)
+            n = n * 10 + (text.data[i] - '0');
+    }
+    if (!good || n > max)
+        return err_fail(ERR_VALIDATION,
+                        "\"%s\" must be a whole number from 0 to %lld, not \"%.*s\"", name,
+                        (long long)max, (int)MIN(text.len, 64), text.data);
+    *ret = n;
+    return OK;
+}
+
+/** Whether the text ends like a zone whose '+' was taken for a blank: " 02:00". */
+static bool blank_before_zone(struct slice text)
+{
+    return text.len > 16 && text.data[text.len - 6] == ' ' && text.data[text.len - 3] == ':';
+}
+
+static err_t read_time(struct slice text, int64_t *ret_us)
+{
+    char copy[64];
+    if (text.len < sizeof(copy)) {
+        memcpy(copy, text.data, text.len);
+        if (blank_before_zone(text))
+            copy[text.len - 6] = '+';
+        if (timefmt_parse(copy, text.len, ret_us))
+            return OK;
+    }
+    return err_fail(ERR_VALIDATION,
+                    "\"%.*s\" is no RFC 3339 time with a zone: write 2026-02-02T14:30:00Z or "
+                    "2026-02-02T14:30:00%%2B01:00",
+                    (int)MIN(text.len, 64), text.data);
+}
+
+err_t target_read(const char *name, struct slice text, struct target *ret)
+{
+    static const struct {
+        const char *name;
+        enum target_kind kind;
+    } names[] = {{"at", TARGET_AT},
+                 {"lsn", TARGET_LSN},
+                 {"bookmark", TARGET_BOOKMARK},
+                 {"snapshot", TARGET_SNAPSHOT}};
+    size_t i = 0;
+    while (i < ARRAY_LEN(names) && strcmp(names[i].name, name) != 0)
+        i++;
+    ASSERT(i < ARRAY_LEN(names));
+    ret->kind = names[i].kind;
+    if (ret->kind == TARGET_AT)
+        return read_time(text, &ret->value);
+    if (ret->kind == TARGET_LSN)
+        return ask_number(name, text, INT64_MAX / 2, &ret->value);
+    if (text.len == 0 || memchr(text.data, '\0', text.len) != NULL)
+        return err_fail(ERR_VALIDATION, "\"%s\" must be a name: not empty, and without NUL", name);
+    ret->name = xstrndup(text.data, text.len);
+    return OK;
+}
+
+/* Fields ------------------------------------------------------------------------------------ */
 
 static err_t bad_field(const char *name, const char *what)
 {
@@ -23,55 +83,51 @@ static struct slice string_of(const json_t *v)
     return (struct slice){json_string_value(v), json_string_length(v)};
 }
 
-static err_t set_target(struct restore_ask *ask, enum target_kind kind)
+static err_t one_target(struct restore_ask *ask)
 {
     if (ask->has_target)
         return err_fail(ERR_VALIDATION, "give one of at, lsn, bookmark, snapshot and latest");
     ask->has_target = true;
-    ask->target.kind = kind;
     return OK;
+}
+
+static err_t read_text_target(struct restore_ask *ask, const char *name, const json_t *v)
+{
+    TRY(one_target(ask));
+    if (!json_is_string(v))
+        return bad_field(name, "a string");
+    return target_read(name, string_of(v), &ask->target);
 }
 
 static err_t read_at(struct restore_ask *ask, const json_t *v)
 {
-    TRY(set_target(ask, TARGET_AT));
-    if (!json_is_string(v))
-        return bad_field("at", "an RFC 3339 time with a zone");
-    return request_time(string_of(v), &ask->target.value);
-}
-
-static err_t read_lsn(struct restore_ask *ask, const json_t *v)
-{
-    TRY(set_target(ask, TARGET_LSN));
-    if (!json_is_integer(v) || json_integer_value(v) < 0)
-        return bad_field("lsn", "a whole number of at least 0");
-    ask->target.value = json_integer_value(v);
-    return OK;
-}
-
-static err_t read_name(struct restore_ask *ask, const json_t *v, enum target_kind kind,
-                       const char *field)
-{
-    TRY(set_target(ask, kind));
-    if (!json_is_string(v) || json_string_length(v) == 0)
-        return bad_field(field, "a string that is not empty");
-    ask->target.name = xstrdup(json_string_value(v));
-    return OK;
+    return read_text_target(ask, "at", v);
 }
 
 static err_t read_bookmark(struct restore_ask *ask, const json_t *v)
 {
-    return read_name(ask, v, TARGET_BOOKMARK, "bookmark");
+    return read_text_target(ask, "bookmark", v);
 }
 
 static err_t read_snapshot(struct restore_ask *ask, const json_t *v)
 {
-    return read_name(ask, v, TARGET_SNAPSHOT, "snapshot");
+    return read_text_target(ask, "snapshot", v);
+}
+
+static err_t read_lsn(struct restore_ask *ask, const json_t *v)
+{
+    TRY(one_target(ask));
+    if (!json_is_integer(v) || json_integer_value(v) < 0)
+        return bad_field("lsn", "a whole number of at least 0");
+    ask->target.kind = TARGET_LSN;
+    ask->target.value = json_integer_value(v);
+    return OK;
 }
 
 static err_t read_latest(struct restore_ask *ask, const json_t *v)
 {
-    TRY(set_target(ask, TARGET_LATEST));
+    TRY(one_target(ask));
+    ask->target.kind = TARGET_LATEST;
     return json_is_true(v) ? OK : bad_field("latest", "true");
 }
 
@@ -112,7 +168,6 @@ static err_t read_ids(struct restore_ask *ask, const json_t *v)
 static err_t read_only(struct restore_ask *ask, const json_t *v)
 {
     struct slice kind = string_of(v);
-    ask->only = kind;
     if (json_is_string(v) && slice_equal(kind, SLICE("deletes")))
         ask->filter.only_deletes = true;
     else if (json_is_string(v) && slice_equal(kind, SLICE("updates")))
@@ -202,24 +257,25 @@ err_t restore_ask_read(struct slice body, struct restore_ask *ret)
 {
     json_error_t error;
     struct restore_ask ask = {.filter = {.undo_from = -1, .undo_to = -1}};
-    ask.json =
+    json_t *root =
         json_loadb(body.data != NULL ? body.data : "", body.len, JSON_REJECT_DUPLICATES, &error);
-    if (ask.json == NULL)
+    if (root == NULL)
         return err_fail(ERR_INVALID_JSON, "Invalid JSON at byte %d: %s", error.position,
                         error.text);
     err_t err = OK;
-    if (!json_is_object(ask.json))
+    if (!json_is_object(root))
         err = err_fail(ERR_VALIDATION,
                        "the body must be an object like {\"at\":TIME,\"dryRun\":true}");
     const char *name;
     json_t *value;
-    json_object_foreach(ask.json, name, value)
+    json_object_foreach(root, name, value)
     {
         if (err == OK)
             err = read_field(&ask, name, value);
     }
     if (err == OK)
         err = check_together(&ask);
+    json_decref(root);
     if (err != OK)
         restore_ask_release(&ask);
     else
@@ -233,7 +289,6 @@ void restore_ask_release(struct restore_ask *ask)
         free(ask->filter.ids[i]);
     free(ask->filter.ids);
     free(ask->target.name);
-    json_decref(ask->json);
     *ask = (struct restore_ask){0};
 }
 
