@@ -324,6 +324,25 @@ def test_snapshots_in_one_second_and_their_end(server):
     assert documents(server, lsn=4) == FIRST
 
 
+def test_a_snapshot_that_is_needed_stays(server):
+    fill(server)
+    first = server.post("/snapshots/default/users").json()["name"]
+    url = server.url("/snapshots/default/users/")
+    cleaned = server.post("/snapshots/default/users/cleanup", '{"windowDays":0}').json()
+    assert [row["path"].split("/")[2] for row in cleaned["removed"]] == ["deltas"]
+    refused = requests.delete(url + first, timeout=30)
+    assert refused.status_code == 409 and refused.json()["code"] == "CONFLICT" and first in refused.json()["error"]
+    assert documents(server, lsn=7) == NOW
+    server.ingest(change("delete", "a", second=8))
+    second = server.post("/snapshots/default/users").json()["name"]
+    assert requests.delete(url + second, timeout=30).status_code == 200  # the first and the deltas reach there
+    assert documents(server, lsn=7) == NOW and documents(server).keys() == NOW.keys() - {"a"}
+    server.post("/snapshots/default/users")
+    server.post("/snapshots/default/users/cleanup", '{"windowDays":0}')
+    assert requests.delete(url + first, timeout=30).status_code == 200  # a newer one stands in for the deltas now
+    assert server.get("/state/default/users?lsn=7").status_code == 400
+
+
 def test_a_cleanup_on_demand(server):
     fill(server)
     server.post("/snapshots/default/users")

@@ -237,9 +237,8 @@ static void snapshots_are_named_by_utc_and_hold_the_state(void **state UNUSED)
         if (rows[i].type != SNAPSHOT_MANUAL)
             assert_int_equal(snapshot_create(w.live, NS, COLLECTION, rows[i].type, &s), ERR_EXISTS);
     }
-    /* One more on demand, in the same second and of the same LSN, is the same. */
     assert_ok(snapshot_create(w.live, NS, COLLECTION, SNAPSHOT_MANUAL, &s));
-    assert_string_equal(s.name, rows[2].name);
+    assert_string_equal(s.name, rows[2].name); /* of the same second and LSN: the same */
     snapshot_free(&s);
     assert_int_equal(snapshot_create(w.files, NS, COLLECTION, SNAPSHOT_MANUAL, &s), ERR_NOT_FOUND);
     assert_int_equal(snapshot_create(w.live, NS, SLICE("other"), SNAPSHOT_DAILY, &s),
@@ -462,37 +461,6 @@ static void cleanup_says_first_and_then_does(void **state UNUSED)
     free_world(&w);
 }
 
-static void a_snapshot_that_is_needed_is_not_deleted(void **state UNUSED)
-{
-    struct world w;
-    struct snapshot_list l;
-    new_world(&w, 1);
-    twenty_days(&w);
-    assert_int_equal(snapshot_delete(w.files, NS, COLLECTION, SLICE("2026-02-02.parquet")),
-                     ERR_NOT_FOUND);
-    assert_int_equal(snapshot_delete(w.files, NS, SLICE("other"), SLICE("2026-02-02")),
-                     ERR_NOT_FOUND);
-    /* All deltas are there: no snapshot is needed. */
-    assert_ok(snapshot_delete(w.files, NS, COLLECTION, SLICE("2026-02-02")));
-    assert_ok(snapshot_list_read(w.store, NS, COLLECTION, &l));
-    assert_int_equal(l.count, 19);
-    snapshot_list_free(&l);
-    CLEANUP(xfree_ptr) char *files = listing(&w, "shop/orders/snapshots");
-    assert_null(strstr(files, "2026-02-02"));
-    assert_restorable(&w, 1, 20 * CHANGES);
-    /* Now the first deltas have left, and the oldest snapshot stands in for them. */
-    assert_ok(snapshot_cleanup(w.files, NS, COLLECTION, &keep_ten_days, false, NULL, NULL));
-    assert_ok(snapshot_list_read(w.store, NS, COLLECTION, &l));
-    assert_int_equal(l.count, 4);
-    assert_int_equal(snapshot_delete(w.files, NS, COLLECTION, slice_of(l.items[0].name)),
-                     ERR_EXISTS);
-    assert_ok(snapshot_delete(w.files, NS, COLLECTION, slice_of(l.items[1].name)));
-    snapshot_list_free(&l);
-    assert_verified(&w);
-    assert_restorable(&w, 11 * CHANGES, 20 * CHANGES);
-    free_world(&w);
-}
-
 static void a_damaged_base_keeps_the_deltas(void **state UNUSED)
 {
     struct world w;
@@ -624,7 +592,6 @@ int main(void)
         cmocka_unit_test(data_is_written_by_the_clock_where_it_pays),
         cmocka_unit_test(a_state_that_does_not_follow_is_not_compacted),
         cmocka_unit_test(cleanup_says_first_and_then_does),
-        cmocka_unit_test(a_snapshot_that_is_needed_is_not_deleted),
         cmocka_unit_test(a_damaged_base_keeps_the_deltas),
         cmocka_unit_test(a_crash_at_any_call_leaves_whole_files),
         cmocka_unit_test(a_failing_call_leaves_whole_files),
