@@ -22,10 +22,39 @@ static void the_holder_is_named_and_not_the_one_before(void **state UNUSED)
     scratch_remove(dir);
 }
 
+static void the_address_is_that_of_who_holds_it(void **state UNUSED)
+{
+    static const struct {
+        const char *text, *address; /* NULL: none */
+    } cases[] = {
+        {"http 127.0.0.1:8080, kafka off", "127.0.0.1:8080"},
+        {"http [::1]:80, kafka 127.0.0.1:9092", "[::1]:80"},
+        {"http off, kafka 127.0.0.1:9092", NULL},
+        {"", NULL},
+    };
+    char dir[SCRATCH_BYTES];
+    scratch_make(dir);
+    assert_null(lockfile_http_address(dir));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        int fd;
+        assert_ok(lockfile_take(dir, &fd));
+        lockfile_describe(fd, cases[i].text);
+        CLEANUP(xfree_ptr) char *address = lockfile_http_address(dir);
+        if (cases[i].address == NULL)
+            assert_null(address);
+        else
+            assert_string_equal(address, cases[i].address);
+        close(fd);
+        assert_null(lockfile_http_address(dir)); /* what it says means nothing without the lock */
+    }
+    scratch_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_holder_is_named_and_not_the_one_before),
+        cmocka_unit_test(the_address_is_that_of_who_holds_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
