@@ -33,8 +33,9 @@ struct schedule {
     struct source *source;
     int daily_minutes; /* -1: no snapshots by the clock */
     struct retention retention;
-    int64_t cleaned_us;          /* the daily moment that was cleaned up after; 0: none yet */
-    int64_t compact_us;          /* when the next compaction is due */
+    int64_t daily_done_us;       /* the daily moment whose work is done; 0: none yet */
+    int64_t compact_ns;          /* when the next compaction is due; monotonic */
+    unsigned failures;           /* ever */
     struct schedule_drills seen; /* in this round */
     pthread_t thread;
     atomic_bool stopping; /* set under the lock */
@@ -139,10 +140,11 @@ static void report(struct schedule *s, const char *what, const char *namespace_n
 {
     if (atomic_load(&s->stopping)) /* it was broken off */
         return;
+    s->failures++;
     metric_inc(M_snapshot_failures_total);
     LOG_WARN("schedule_failed", F("job", what), F("namespace", namespace_name),
              F("collection", c->name), F("err", err_text(err)),
-             F("next", "tried again at the next moment"));
+             F("next", "tried again within the hour"));
 }
 
 /* Jobs ---------------------------------------------------------------------------------------- */
@@ -261,11 +263,18 @@ static void drill_if_due(struct schedule *s, const char *namespace_name, const s
 
 /* Rounds -------------------------------------------------------------------------------------- */
 
-/** What one round does; 0: not this time. */
+/** What one round does besides drills. */
 struct round {
-    int64_t daily_us, monthly_us; /* the moments */
-    bool cleanup, compact;
+    int64_t daily_us;   /* the moment of snapshots and cleanup; 0: not this time */
+    int64_t monthly_us; /* 0: no monthly snapshots */
+    bool compact;
 };
+
+static int64_t next_compaction(const struct schedule *s)
+{
+    return clock_mono_ns(s->options.clock) +
+           s->options.config->compact_every_minutes * MINUTE_US * 1000;
+}
 
 static void compact(struct schedule *s, const char *namespace_name, const struct member *c)
 {
@@ -294,7 +303,7 @@ static void serve(struct schedule *s, const struct round *r, const char *namespa
     drill_if_due(s, namespace_name, c); /* before anything is taken away */
     if (r->compact)
         compact(s, namespace_name, c);
-    if (r->cleanup)
+    if (r->daily_us != 0)
         clean_up(s, namespace_name, c);
 }
 
@@ -318,31 +327,50 @@ static void serve_all(struct schedule *s, const struct round *r)
         serve_namespace(s, r, lags[i].namespace_name);
 }
 
-/** One look at the clock; returns when to look again. */
-static int64_t tick(struct schedule *s)
+/** What is due now. */
+static struct round due_round(const struct schedule *s)
 {
     const struct config *c = s->options.config;
     int64_t now = clock_wall_us(s->options.clock);
-    int64_t next = INT64_MAX;
-    struct round r = {0};
-    if (s->daily_minutes >= 0) {
-        r.daily_us = schedule_last_daily(now, s->daily_minutes);
-        next = r.daily_us + DAY_US;
-        if (c->snapshot_monthly > 0)
-            r.monthly_us = schedule_last_monthly(now, s->daily_minutes, (int)c->snapshot_monthly);
-        r.cleanup = r.daily_us != s->cleaned_us;
-        if (!r.cleanup)
-            r.daily_us = r.monthly_us = 0; /* done since that moment */
-    }
-    r.compact = c->compact_every_minutes > 0 && now >= s->compact_us;
+    struct round r = {.compact = c->compact_every_minutes > 0 &&
+                                 clock_mono_ns(s->options.clock) >= s->compact_ns};
+    if (s->daily_minutes < 0)
+        return r;
+    int64_t daily_us = schedule_last_daily(now, s->daily_minutes);
+    if (daily_us == s->daily_done_us)
+        return r;
+    r.daily_us = daily_us;
+    if (c->snapshot_monthly > 0)
+        r.monthly_us = schedule_last_monthly(now, s->daily_minutes, (int)c->snapshot_monthly);
+    return r;
+}
+
+static void run_round(struct schedule *s)
+{
+    const struct round r = due_round(s);
+    unsigned failures = s->failures;
     serve_all(s, &r);
-    if (!atomic_load(&s->stopping))
-        publish_drills(s);
-    if (r.cleanup)
-        s->cleaned_us = r.daily_us;
+    if (atomic_load(&s->stopping))
+        return;
+    publish_drills(s);
+    if (r.daily_us != 0 && s->failures == failures)
+        s->daily_done_us = r.daily_us; /* else the next round tries again what is still due */
     if (r.compact)
-        s->compact_us = now + c->compact_every_minutes * MINUTE_US;
-    return c->compact_every_minutes > 0 ? MIN(next, s->compact_us) : next;
+        s->compact_ns = next_compaction(s);
+}
+
+/** Until the next round. */
+static unsigned wait_ms(const struct schedule *s)
+{
+    int64_t wait = SLEEP_MS_MAX;
+    if (s->daily_minutes >= 0) {
+        int64_t now = clock_wall_us(s->options.clock);
+        int64_t next = schedule_last_daily(now, s->daily_minutes) + DAY_US;
+        wait = MIN(wait, (next - now) / 1000);
+    }
+    if (s->options.config->compact_every_minutes > 0)
+        wait = MIN(wait, (s->compact_ns - clock_mono_ns(s->options.clock)) / 1000000);
+    return (unsigned)MAX(wait, 0) + 1;
 }
 
 static void *schedule_main(void *arg)
@@ -351,11 +379,10 @@ static void *schedule_main(void *arg)
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), SCHEDULE_NICE);
     pthread_setname_np(pthread_self(), "schedule");
     while (!atomic_load(&s->stopping)) {
-        int64_t next = tick(s);
-        int64_t ms = (next - clock_wall_us(s->options.clock)) / 1000 + 1;
+        run_round(s);
         lock_acquire(&s->lock);
         if (!atomic_load(&s->stopping))
-            (void)lock_cond_wait_ms(&s->wake, &s->lock, (unsigned)MIN(MAX(ms, 1), SLEEP_MS_MAX));
+            (void)lock_cond_wait_ms(&s->wake, &s->lock, wait_ms(s));
         lock_release(&s->lock);
     }
     return NULL;
@@ -392,7 +419,7 @@ err_t schedule_start(const struct schedule_options *o, struct schedule **ret)
     s->retention =
         (struct retention){(unsigned)c->snapshot_daily_keep, (unsigned)c->snapshot_monthly_keep,
                            (unsigned)c->pitr_window_days};
-    s->compact_us = clock_wall_us(o->clock) + c->compact_every_minutes * MINUTE_US;
+    s->compact_ns = next_compaction(s);
     lock_init(&s->lock, LOCK_RANK_LEAF);
     lock_cond_init(&s->wake);
     err_t err = source_open(&source, &s->source);

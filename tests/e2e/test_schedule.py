@@ -195,6 +195,25 @@ def test_a_scheduled_drill_of_damaged_files_is_an_error_that_names_the_file(make
 
 
 @pytest.mark.long
+def test_a_failed_round_is_made_again(make_server):
+    server = make_server(*DELTAS_ON_DEMAND, "--set", "compact.every_minutes=1")
+    post(server, 0, 100)
+    assert server.post(f"/snapshots/{NAMESPACE}/{ORDERS}", b"{}").status_code == 201
+    manifest = directory(server) / "snapshots" / "manifest.json"
+    good = manifest.read_bytes()
+    damage(manifest)
+    server.restart()
+    wait_for(lambda: counter(server, "snapshot_failures_total") > 0)
+    assert server.get(f"/snapshots/{NAMESPACE}/{ORDERS}").status_code == 500
+    manifest.write_bytes(good)
+
+    def snapshots():
+        return [s["type"] for s in server.get(f"/snapshots/{NAMESPACE}/{ORDERS}").json()["snapshots"]]
+
+    wait_for(lambda: sorted(snapshots()) == ["daily", "manual", "monthly"], 90)
+
+
+@pytest.mark.long
 def test_a_running_server_does_its_rounds(make_server):
     """No restart: compaction each minute, whose rounds drill the collection that is new; a daily snapshot when its
     time comes."""
