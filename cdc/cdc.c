@@ -20,8 +20,6 @@
 #include "cdc/cdc_priv.h"
 
 #define PAUSE_NS INT64_C(20000000)
-#define RETRY_NS INT64_C(1000000000)
-#define RETRY_DOUBLINGS 6
 #define DEFAULT_NAMESPACE "default"
 #define DEFAULT_STREAM "events"
 #define STREAM_SUFFIX ".events"
@@ -115,6 +113,8 @@ static void publish(struct space *sp)
     sp->lag.dead_letters = sp->dead_letters;
     sp->lag.misplaced = sp->misplaced;
     snprintf(sp->lag.problem, sizeof(sp->lag.problem), "%s", sp->blocked);
+    sp->problem_err = sp->blocked_err;
+    sp->halted = sp->full;
 }
 
 static void note_success(struct space *sp, bool more)
@@ -124,13 +124,13 @@ static void note_success(struct space *sp, bool more)
     bool armed = !more && arm(sp);
     sp->tries = 0;
     lock_acquire(&c->lock);
-    sp->dirty = sp->dirty || !armed;
+    sp->dirty = (sp->dirty || !armed) && !sp->full;
     sp->not_before_ns = more ? 0 : now_ns + PAUSE_NS;
     if (!more && !armed)
         sp->behind_since_us = sp->sampled_us; /* what is left came after that */
     sp->due_ns = sp->delta_due_ns;
     publish(sp);
-    if (!sp->deltas || sp->covered >= sp->asked_lsn)
+    if (!sp->deltas || sp->delta_failed || sp->covered >= sp->asked_lsn)
         sp->asked = false;
     sp->hurry = sp->hurry && (more || sp->asked);
     lock_cond_broadcast(&c->progress);
@@ -140,7 +140,7 @@ static void note_success(struct space *sp, bool more)
 static void note_failure(struct space *sp, err_t err)
 {
     struct cdc *c = sp->cdc;
-    int64_t wait_ns = RETRY_NS << MIN(sp->tries, RETRY_DOUBLINGS);
+    int64_t wait_ns = space_retry_ns(sp->tries);
     char text[CDC_PROBLEM_BYTES];
     snprintf(text, sizeof(text), "%s", err_text(err));
     LOG_ERROR("state_stands_still", F("namespace", sp->name), F("err", text),
@@ -155,6 +155,7 @@ static void note_failure(struct space *sp, err_t err)
     sp->due_ns = clock_mono_ns(c->options.clock) + wait_ns;
     sp->not_before_ns = sp->due_ns;
     memcpy(sp->lag.problem, text, sizeof(text));
+    sp->problem_err = err == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
     lock_cond_broadcast(&c->progress);
     lock_release(&c->lock);
 }
@@ -294,10 +295,12 @@ static err_t goal_state(const struct goal *g, bool deltas)
     const struct space *sp = g->space;
     if (sp->lag.applied_lsn >= g->lsn && (!deltas || sp->lag.delta_lsn >= g->lsn))
         return OK;
-    if (sp->failures > g->failures)
-        return err_fail(ERR_IO, "namespace %s stands still: %s", sp->name, sp->lag.problem);
-    if (deltas && sp->lag.applied_lsn >= g->lsn && *sp->lag.problem != '\0')
-        return err_fail(ERR_IO, "namespace %s has no deltas: %s", sp->name, sp->lag.problem);
+    if (sp->failures > g->failures || (sp->halted && !sp->asked))
+        return err_fail(sp->problem_err, "namespace %s stands still: %s", sp->name,
+                        sp->lag.problem);
+    if (deltas && sp->lag.applied_lsn >= g->lsn && *sp->lag.problem != '\0' && !sp->asked)
+        return err_fail(sp->problem_err, "namespace %s has no deltas: %s", sp->name,
+                        sp->lag.problem);
     return ERR_AGAIN;
 }
 

@@ -46,6 +46,8 @@ struct space {
     int64_t behind_since_us; /* wall clock: no record that is not applied is older */
     uint64_t failures;       /* grows with each */
     struct cdc_lag lag;      /* as of the last step */
+    err_t problem_err;       /* what lag.problem is: ERR_NO_SPACE or ERR_IO */
+    bool halted;             /* `full`, as of the last step */
 
     /* The thread's own. */
     struct state *state; /* NULL: not open */
@@ -58,6 +60,10 @@ struct space {
     bool damaged;                    /* SQLite said so: the next opening starts over */
     bool deltas;                     /* there is a store, and its manifest was read */
     char blocked[CDC_PROBLEM_BYTES]; /* why there are no deltas although there is a store, or "" */
+    err_t blocked_err;
+    unsigned delta_tries; /* to write them that failed in a row */
+    bool delta_failed;    /* in this step */
+    bool full; /* as much is pending as is held: nothing is read until deltas are written */
     bool has_collections;
     struct change_run *pending, **pending_end; /* applied, not in a delta; owned; by LSN */
     size_t pending_count, pending_bytes;
@@ -87,6 +93,8 @@ struct cdc {
 
 struct space *space_new(struct cdc *c, struct stream *s, const char *name);
 void space_free(struct space *sp);
+/** How long to wait after that many failures. */
+int64_t space_retry_ns(unsigned tries);
 /** Does one transaction's work, and what is due. *ret_more: there is more to do at once. */
 err_t space_step(struct space *sp, bool deltas_asked, bool *ret_more) MUST_USE;
 /** Watches each shard that is new; `fn` is told of appends. */

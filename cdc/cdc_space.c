@@ -18,6 +18,8 @@
 #include "base/metrics.h"
 #include "cdc/cdc_priv.h"
 
+#define RETRY_NS INT64_C(1000000000)
+#define RETRY_DOUBLINGS 6
 #define CURSOR_LAG_MAX 65536 /* records without changes, before the cursor is saved on its own */
 
 static int64_t seconds_ns(unsigned seconds)
@@ -57,6 +59,7 @@ void space_close(struct space *sp)
     pending_clear(sp);
     sp->deltas = false;
     sp->delta_due_ns = INT64_MAX;
+    sp->delta_tries = 0;
 }
 
 void space_free(struct space *sp)
@@ -175,6 +178,7 @@ static err_t open_deltas(struct space *sp)
     }
     if (err == ERR_CORRUPT) {
         snprintf(sp->blocked, sizeof(sp->blocked), "%s", err_text(err));
+        sp->blocked_err = ERR_IO;
         LOG_ERROR("deltas_stopped", F("namespace", sp->name), F("err", sp->blocked),
                   F("next", "the state goes on without them"));
         pending_clear(sp);
@@ -256,17 +260,42 @@ static void set_delta_timer(struct space *sp, int64_t now_ns)
         sp->delta_due_ns = now_ns + seconds_ns(seconds);
 }
 
-static err_t write_deltas(struct space *sp, bool asked)
+int64_t space_retry_ns(unsigned tries)
+{
+    return RETRY_NS << MIN(tries, RETRY_DOUBLINGS);
+}
+
+/** What is pending stays so, and the state goes on. */
+static void put_off_deltas(struct space *sp, err_t err, int64_t now_ns)
+{
+    int64_t wait_ns = space_retry_ns(sp->delta_tries++);
+    snprintf(sp->blocked, sizeof(sp->blocked), "%s", err_text(err));
+    sp->blocked_err = err == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
+    sp->delta_failed = true;
+    sp->delta_due_ns = now_ns + wait_ns;
+    metric_inc(M_cdc_failures_total);
+    LOG_ERROR("deltas_put_off", F("namespace", sp->name), F("err", sp->blocked),
+              F("retry_seconds", wait_ns / 1000000000),
+              F("next", "the state goes on; trying again"));
+}
+
+static void write_deltas(struct space *sp, bool asked)
 {
     int64_t now_ns = clock_mono_ns(sp->cdc->options.clock);
     set_delta_timer(sp, now_ns);
-    if (!sp->deltas ||
-        (!asked && sp->pending_bytes < sp->cdc->options.delta_bytes && now_ns < sp->delta_due_ns))
-        return OK;
-    TRY(pending_write(sp));
+    bool due = now_ns >= sp->delta_due_ns ||
+               (sp->delta_tries == 0 && sp->pending_bytes >= sp->cdc->options.delta_bytes);
+    if (!sp->deltas || (!asked && !due))
+        return;
+    err_t err = pending_write(sp);
+    if (err != OK) {
+        put_off_deltas(sp, err, now_ns);
+        return;
+    }
+    *sp->blocked = '\0';
+    sp->delta_tries = 0;
     sp->delta_due_ns = INT64_MAX;
     set_delta_timer(sp, now_ns);
-    return OK;
 }
 
 err_t space_step(struct space *sp, bool deltas_asked, bool *ret_more)
@@ -285,10 +314,15 @@ err_t space_step(struct space *sp, bool deltas_asked, bool *ret_more)
     /* The time first: what is acknowledged later lies at or above `to`. */
     sp->sampled_us = clock_wall_us(clock);
     int64_t to = shard_high_watermark(sh);
+    sp->delta_failed = false;
     if (sp->pending_bytes >= pending_bytes_max(sp))
-        TRY(pending_write(sp));
+        write_deltas(sp, deltas_asked);
+    sp->full = sp->pending_bytes >= pending_bytes_max(sp);
+    if (sp->full)
+        return OK;
     TRY(apply_new(sp, to, ret_more));
     if (sp->cursor >= to)
         sp->caught_us = sp->sampled_us;
-    return write_deltas(sp, deltas_asked && sp->cursor >= to);
+    write_deltas(sp, deltas_asked && sp->cursor >= to);
+    return OK;
 }

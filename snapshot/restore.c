@@ -91,7 +91,9 @@ static err_t to_path(struct io *io, struct rebuild *r, enum restore_format forma
         CLEANUP(xfree_ptr) char *text = xstrdup(err_text(err));
         err_t removed = io_unlink(io, temp);
         (void)removed;
-        return err_fail(err, "%s", text);
+        return err_fail(err, "%s%s", text,
+                        err == ERR_NO_SPACE ? "; nothing of it is left: free some and restore again"
+                                            : "");
     }
     return OK;
 }
