@@ -36,6 +36,8 @@ static const struct {
     {"keep_cut", true, "evidence, not data; recovery syncs the directory again"},
     {"shard_create_files", true, "opening the shard syncs its directory before the first append"},
     {"settle_files", true, "SQLite's first steps beside a new journal sync the directory again"},
+    {"vfs_delete", true,
+     "a journal that comes back says what the database says; the next syncs it"},
     {"start", true, "the test's own"},
     {"settle_tail", false, "recovery would cut the same bytes again"},
     {"shard_close", false, "only zeros come back; the next start cuts them again"},

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/logger.h"
 #include "tests/sim/recovery.h"
 
 #define MANY 1100 /* documents: more than a restore appends in one batch */
@@ -45,6 +46,8 @@ static void end_life(struct recovery *w, struct chain_result *result)
     simdisk_power_off(w->disk);
     rec_close(w);
     enum simdisk_crash kind = rng_chance(&w->loss, 40) ? SIMDISK_KILL : SIMDISK_POWER_CUT;
+    LOG_DEBUG("life_ends", F("killed", kind == SIMDISK_KILL), F("acked", w->acked),
+              F("covered", w->covered));
     simdisk_restart(w->disk, kind, rng_next(&w->loss));
     result->crashes++;
 }
@@ -64,6 +67,7 @@ static void live_with_faults(struct recovery *w)
                                      SIMDISK_SYNC,     SIMDISK_SYNC_DIR,
                                      SIMDISK_ENTRY,    SIMDISK_ANY_CALL & ~SIMDISK_READ};
     w->faulty = true;
+    LOG_DEBUG("faults_begin", F("acked", w->acked));
     if (rng_chance(&w->rng, 40)) {
         simdisk_set_budget(w->disk, simdisk_used_bytes(w->disk) + rng_below(&w->rng, KIB(60)));
     } else {
@@ -79,7 +83,10 @@ static void live_with_faults(struct recovery *w)
     simdisk_set_fault(w->disk, (struct simdisk_fault){0});
     simdisk_set_budget(w->disk, UINT64_MAX);
     clock_manual_advance_us(&w->clock, 1100000);
+    LOG_DEBUG("faults_end", F("acked", w->acked));
     w->faulty = false;
+    if (rec_alive(w)) /* what was appended while the log could not be read */
+        rec_expect(w, rec_model_learn(&w->model, w->shard), "reading the log");
     settle(w);
 }
 

@@ -166,6 +166,8 @@ bool rec_step(struct recovery *w, bool deltas)
         space_close(sp); /* as its thread does */
         return false;
     }
+    if (sp->delta_failed && !w->faulty)
+        rec_fail(w, "no deltas: %s", sp->blocked);
     if (sp->cursor > shard_high_watermark(w->shard))
         rec_fail(w, "the cursor %lld is ahead of the log", (long long)sp->cursor);
     /* Where there are no collections it moves without a manifest. */
