@@ -28,8 +28,7 @@
 #define KEYS_PREFIX "keys."
 #define KEYS_ENV "NAMESPACE_API_KEYS"
 
-/* -- values ---------------------------------------------------------------------------------------
- */
+/* Values --------------------------------------------------------------------------------------- */
 
 static char **text_field(struct config *c, const struct setting *row)
 {
@@ -181,8 +180,7 @@ static err_t unknown_key(const char *key, const char *where)
                     nearest != NULL ? nearest->key : "", nearest != NULL ? "\"?)" : "");
 }
 
-/* -- namespace keys
- * --------------------------------------------------------------------------------- */
+/* Namespace keys ------------------------------------------------------------------------------- */
 
 static void drop_keys(struct config *c)
 {
@@ -238,8 +236,7 @@ static err_t read_keys_json(struct config *c, const char *text)
     return sink.err;
 }
 
-/* -- the file
- * ------------------------------------------------------------------------------------------ */
+/* The file ------------------------------------------------------------------------------------- */
 
 struct file_reader {
     struct config *config;
@@ -336,8 +333,7 @@ static err_t read_file(struct config *c, const char *path, bool in_data_dir)
     return f.err;
 }
 
-/* -- environment and flags
- * ------------------------------------------------------------------------------- */
+/* Environment and flags ------------------------------------------------------------------------ */
 
 /** The value of a variable; NULL when unset or empty. */
 static const char *find_env(const char *const *environ_list, const char *name)
@@ -412,8 +408,7 @@ static err_t read_sources(struct config *c, const struct config_sources *s)
     return read_flags(c, s->flags, s->flag_count);
 }
 
-/* -- checks that look at several settings
- * ----------------------------------------------------------------- */
+/* Checks that look at several settings --------------------------------------------------------- */
 
 bool config_listener_off(const char *address)
 {

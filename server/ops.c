@@ -38,8 +38,7 @@ static void each_shard(const struct ops *ops, void (*fn)(void *, struct stream *
     log_each_stream(ops->log, walk_stream, &walk);
 }
 
-/* -- /health
- * ---------------------------------------------------------------------------------------- */
+/* /health -------------------------------------------------------------------------------------- */
 
 struct health {
     struct buf shards; /* JSON objects, comma-separated */
@@ -109,8 +108,7 @@ int ops_health(const struct ops *ops, struct buf *out)
     return h.refusing ? 503 : 200;
 }
 
-/* -- /metrics
- * --------------------------------------------------------------------------------------- */
+/* /metrics ------------------------------------------------------------------------------------- */
 
 struct gauge {
     const struct ops *ops;
@@ -329,8 +327,7 @@ void ops_metrics(const struct ops *ops, struct buf *out)
                (double)ops->started_us / 1e6);
 }
 
-/* -- /admin/status
- * ---------------------------------------------------------------------------------- */
+/* /admin/status -------------------------------------------------------------------------------- */
 
 struct status_list {
     const struct ops *ops;
@@ -425,8 +422,7 @@ void ops_status(const struct ops *ops, struct buf *out)
     buf_append_str(out, "]}");
 }
 
-/* -- HTTP
- * ------------------------------------------------------------------------------------------- */
+/* HTTP ----------------------------------------------------------------------------------------- */
 
 static void health_end(struct http_exchange *x)
 {

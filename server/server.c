@@ -1,10 +1,12 @@
 /*
  * server/server.c: what is started in which order, and stopped in the reverse one.
  *
- *     lock, log (recovers), writer, state, catalog, reactors, doors, listeners  -> ready
- *     doors drain, listeners stop, connections end  -> writer, state, workers, reactors, log
+ *     lock, log (recovers), writer, state, schedule, catalog, reactors, doors, listeners  -> ready
+ *     doors drain, listeners stop, connections end  -> waits for the state end, queries, writer,
+ *     schedule, state, workers, reactors, log
  *
- * Nothing here runs between requests: main sleeps until a signal comes, and no timer ticks.
+ * Nothing here runs between requests: main sleeps until a signal comes; the schedule's
+ * thread wakes once an hour.
  */
 #include "server/server.h"
 
@@ -69,8 +71,7 @@ struct server {
     struct ops ops;
 };
 
-/* -- storage
- * ---------------------------------------------------------------------------------------- */
+/* Storage -------------------------------------------------------------------------------------- */
 
 static err_t open_log(struct server *s)
 {
@@ -145,8 +146,7 @@ static err_t open_storage(struct server *s)
     return config_access(s->config, &s->access);
 }
 
-/* -- doors
- * ------------------------------------------------------------------------------------------ */
+/* Doors ---------------------------------------------------------------------------------------- */
 
 static err_t listen_on(struct server *s, const char *address, const struct conn_ops *ops, void *arg,
                        struct slice refusal, struct listener **ret_listener)
@@ -322,8 +322,7 @@ static void say_ready(struct server *s)
     fflush(stdout);
 }
 
-/* -- the end
- * ---------------------------------------------------------------------------------------- */
+/* The end -------------------------------------------------------------------------------------- */
 
 static void pause_ms(long ms)
 {
@@ -396,8 +395,7 @@ static void stop(struct server *s)
         close(s->lock_fd);
 }
 
-/* -- the whole
- * -------------------------------------------------------------------------------------- */
+/* The whole ------------------------------------------------------------------------------------ */
 
 /** Room for the connections of both listeners and for segments. */
 static void raise_open_files(const struct config *c)
