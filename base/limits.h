@@ -26,6 +26,7 @@
 #define LIMIT_MANIFEST_BYTES MIB(16) /* tens of thousands of files */
 
 /* doors */
+#define LIMIT_ASKED_BYTES MIB(64) /* bodies of restores and cleanups in work, together */
 #define LIMIT_BODY_BYTES_MAX MIB(4)
 #define LIMIT_JSON_DEPTH 512
 #define LIMIT_HTTP_HEADERS 100

@@ -34,6 +34,7 @@ static void op_free(struct query_op *op)
 {
     struct query *q = op->q;
     ASSERT(op->timer == NULL && !op->waiting && (op->closed || op->work == NULL));
+    atomic_fetch_sub_explicit(&q->body_bytes, op->body.len, memory_order_relaxed);
     buf_release(&op->body);
     buf_release(&op->out);
     free(op->target.name);
@@ -364,18 +365,28 @@ static void on_request(struct http_exchange *x)
     op_free(op);
 }
 
+static err_t take_body(struct query_op *op, const char *data, size_t len)
+{
+    if (op->body.len + len > LIMIT_BODY_BYTES_MAX)
+        return err_fail(ERR_PAYLOAD_TOO_LARGE, "the body has more than %zu bytes",
+                        LIMIT_BODY_BYTES_MAX);
+    buf_append(&op->body, data, len);
+    size_t before = atomic_fetch_add_explicit(&op->q->body_bytes, len, memory_order_relaxed);
+    if (before + len > LIMIT_ASKED_BYTES)
+        return err_fail(ERR_UNAVAILABLE, "the bodies of all requests are too large: try again");
+    return OK;
+}
+
 static void on_body(struct http_exchange *x, const char *data, size_t len)
 {
     struct query_op *op = http_exchange_user(x);
     if (!op->kind->takes_body)
         return;
-    if (op->body.len + len > LIMIT_BODY_BYTES_MAX) {
-        refuse(x, err_fail(ERR_PAYLOAD_TOO_LARGE, "the body has more than %zu bytes",
-                           LIMIT_BODY_BYTES_MAX));
+    err_t err = take_body(op, data, len);
+    if (err != OK) {
+        refuse(x, err);
         op_free(op);
-        return;
     }
-    buf_append(&op->body, data, len);
 }
 
 static void on_end(struct http_exchange *x)

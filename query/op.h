@@ -110,8 +110,9 @@ struct query {
     struct lock lock; /* leaf; guards the fields below */
     struct lock_cond changed;
     bool draining;
-    unsigned live;     /* operations in work */
-    unsigned readings; /* of them, those that hold a state or files open */
+    unsigned live;             /* operations in work */
+    unsigned readings;         /* of them, those that hold a state or files open */
+    _Atomic size_t body_bytes; /* of all requests in work */
     struct query_op *waiting;
     struct query_job *jobs;
 };

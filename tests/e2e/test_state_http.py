@@ -1,6 +1,7 @@
 """State and recovery over HTTP: documents now and at a moment, changes, history, snapshots, restore."""
 import concurrent.futures
 import json
+import select
 import socket
 import time
 import urllib.parse
@@ -451,6 +452,23 @@ def test_a_namespace_key_reads_its_own_namespace(make_server):
     assert server.post("/flush", headers=acme).status_code == 200
     assert server.post("/flush", headers=admin).status_code == 200
     assert server.post("/flush").status_code == 401
+
+
+def test_bodies_in_the_making_have_a_bound_together(server):
+    fill(server)
+    host, port = server.http.split(":")
+    size = 4 << 20
+    sockets = []
+    for _ in range(17):  # one more than fits; the last byte of none comes
+        sock = socket.create_connection((host, int(port)), 30)
+        sock.sendall(b"POST /restore/default/users HTTP/1.1\r\nHost: t\r\nContent-Length: %d\r\n\r\n%s" % (size, b" " * (size - 1)))
+        sockets.append(sock)
+    refused, _, _ = select.select(sockets, [], [], 30)
+    assert len(refused) == 1  # the one that came last
+    assert refused[0].recv(4096).startswith(b"HTTP/1.1 503 ")
+    for sock in sockets:
+        sock.close()
+    assert documents(server) == NOW
 
 
 def test_ids_in_paths(server):
