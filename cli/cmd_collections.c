@@ -102,7 +102,7 @@ static void print_json(const struct row *r)
     else
         buf_append_str(&out, "null");
     buf_printf(&out, ",\"lastLsn\":%" PRId64 ",\"lastTs\":", r->last_lsn);
-    append_time(&out, r->last_lsn >= 0, r->last_ts);
+    append_time(&out, r->last_ts != INT64_MIN, r->last_ts);
     buf_printf(&out, ",\"snapshots\":%zu,\"newestSnapshot\":", r->snapshots);
     if (r->snapshots > 0)
         buf_append_json(&out, r->newest, strlen(r->newest));
@@ -122,7 +122,7 @@ static void print_text(const struct row *r)
     CLEANUP(xfree_ptr) char *name = xasprintf("%s/%s", r->namespace_name, r->name);
     if (r->count >= 0)
         snprintf(count, sizeof(count), "%" PRId64, r->count);
-    if (r->last_lsn >= 0)
+    if (r->last_ts != INT64_MIN)
         timefmt_rfc3339(r->last_ts, last);
     if (r->has_drill)
         timefmt_rfc3339(r->drill.at_us, drill);

@@ -317,7 +317,8 @@ const struct cli_command command_restore = {
              "       spillway restore (--lsn N | --at TIME | --latest) --to DIR NS",
     .summary = "Bring a collection back as of any moment",
     .about =
-        "One target is needed: --at, --lsn, --bookmark, --snapshot or --latest (or --undo, --drill).\n"
+        "One target is needed: --at, --lsn, --bookmark, --snapshot or --latest (or --undo, "
+        "--drill).\n"
         "Writes NDJSON to standard output, or a file (--to), or puts the state back in place as\n"
         "new changes through the running server (--in-place). The last form writes every\n"
         "collection of a namespace into a new directory.\n" RECOVERY_SOURCE_ABOUT REMOTE_ABOUT,

@@ -109,7 +109,8 @@ static int read_settings(const struct cli_args *args, struct recovery *r)
     const struct config_sources sources = {.file = file,
                                            .env = (const char *const *)(void *)environ,
                                            .flags = &flag,
-                                           .flag_count = data != NULL};
+                                           .flag_count = data != NULL,
+                                           .only_look = true};
     err_t err = config_load(&sources, &r->config);
     if (err != OK)
         return recovery_failed(args, err);

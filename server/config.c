@@ -518,7 +518,7 @@ err_t config_load(const struct config_sources *sources, struct config *ret_confi
     struct config c = {0};
     c.origins = xcalloc(config_setting_count, sizeof(*c.origins));
     err_t err = read_sources(&c, sources);
-    if (err == OK)
+    if (err == OK && !sources->only_look)
         err = check(&c);
     if (err != OK) {
         config_release(&c);

@@ -124,6 +124,9 @@ struct config_sources {
     const struct config_flag *flags;
     size_t flag_count;
     bool dev; /* --dev */
+    /* For commands, which only look at settings: whether a server could start with these listeners
+     * and keys is not checked, as some of them may be its flags. */
+    bool only_look;
 };
 
 /** Reads all sources. ERR_INVALID_CONFIG with a sentence that names the place (file:line, NAME or
