@@ -80,10 +80,6 @@ struct pq_value {
     };
 };
 
-struct pq_key_value {
-    const char *key, *value; /* NUL-terminated UTF-8 */
-};
-
 /* Writing ------------------------------------------------------------------------------------- */
 
 struct pq_writer;

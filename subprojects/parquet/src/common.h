@@ -32,6 +32,8 @@ enum format_type {
     FORMAT_BYTE_ARRAY = 6,
     FORMAT_FIXED_LEN_BYTE_ARRAY = 7,
 };
+/** The file's number of each of our types. */
+extern const int32_t pq_format_types[PQ_FIXED_16 + 1];
 
 enum format_codec {
     FORMAT_UNCOMPRESSED = 0,
@@ -58,7 +60,6 @@ enum format_encoding {
 
 enum format_page {
     FORMAT_DATA_PAGE = 0,
-    FORMAT_INDEX_PAGE = 1,
     FORMAT_DICTIONARY_PAGE = 2,
     FORMAT_DATA_PAGE_V2 = 3,
 };
@@ -67,19 +68,26 @@ enum format_order { FORMAT_UNORDERED = 0, FORMAT_ASCENDING = 1, FORMAT_DESCENDIN
 
 enum format_converted {
     FORMAT_CONVERTED_UTF8 = 0,
+    FORMAT_CONVERTED_DECIMAL = 5,
     FORMAT_CONVERTED_TIMESTAMP_MILLIS = 9,
     FORMAT_CONVERTED_TIMESTAMP_MICROS = 10,
+    FORMAT_CONVERTED_UINT_8 = 11,
+    FORMAT_CONVERTED_UINT_64 = 14,
     FORMAT_CONVERTED_JSON = 19,
+    FORMAT_CONVERTED_INTERVAL = 21,
 };
 
 /* Field numbers of the unions LogicalType and TimeUnit. */
 enum format_logical {
     FORMAT_LOGICAL_STRING = 1,
+    FORMAT_LOGICAL_DECIMAL = 5,
     FORMAT_LOGICAL_TIMESTAMP = 8,
+    FORMAT_LOGICAL_INTEGER = 10,
     FORMAT_LOGICAL_JSON = 12,
     FORMAT_LOGICAL_UUID = 14,
+    FORMAT_LOGICAL_FLOAT16 = 15,
 };
-enum format_time_unit { FORMAT_MILLIS = 1, FORMAT_MICROS = 2, FORMAT_NANOS = 3 };
+enum format_time_unit { FORMAT_MILLIS = 1, FORMAT_MICROS = 2 };
 
 enum format_repetition { FORMAT_REQUIRED = 0, FORMAT_OPTIONAL = 1, FORMAT_REPEATED = 2 };
 

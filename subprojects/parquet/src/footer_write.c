@@ -5,11 +5,6 @@
 
 #define FORMAT_VERSION 2 /* of FileMetaData: logical types and the encodings of format 2 */
 
-/* Numbers of parquet.thrift for the rows of our enums. */
-static const int32_t type_number[] = {
-    [PQ_BOOLEAN] = FORMAT_BOOLEAN,       [PQ_INT32] = FORMAT_INT32,
-    [PQ_INT64] = FORMAT_INT64,           [PQ_DOUBLE] = FORMAT_DOUBLE,
-    [PQ_BYTE_ARRAY] = FORMAT_BYTE_ARRAY, [PQ_FIXED_16] = FORMAT_FIXED_LEN_BYTE_ARRAY};
 static const int32_t codec_number[] = {[PQ_NONE] = FORMAT_UNCOMPRESSED,
                                        [PQ_SNAPPY] = FORMAT_SNAPPY,
                                        [PQ_GZIP] = FORMAT_GZIP,
@@ -144,7 +139,7 @@ static void put_schema(struct thrift_put *t, const struct pq_writer *w)
     for (size_t i = 0; i < w->column_count; i++) {
         const struct column_writer *c = &w->columns[i];
         thrift_put_begin(t);
-        thrift_put_i32(t, 1, type_number[c->type]);
+        thrift_put_i32(t, 1, pq_format_types[c->type]);
         if (c->type == PQ_FIXED_16)
             thrift_put_i32(t, 2, 16);
         thrift_put_i32(t, 3, c->optional ? FORMAT_OPTIONAL : FORMAT_REQUIRED);
@@ -225,7 +220,7 @@ static void put_column_metadata(struct thrift_put *t, const struct pq_writer *w,
     const struct column_writer *c = &w->columns[column];
     const struct chunk *chunk = &placed->chunk;
     thrift_put_struct(t, 3);
-    thrift_put_i32(t, 1, type_number[c->type]);
+    thrift_put_i32(t, 1, pq_format_types[c->type]);
     put_encodings(t, chunk);
     thrift_put_list(t, 3, THRIFT_BINARY, 1);
     thrift_put_bytes(t->out, c->name, strlen(c->name));

@@ -159,10 +159,6 @@ static bool set_optional_range(const struct parse *p, int64_t start, int64_t len
 static int check_chunk_kind(struct parse *p, const struct raw_chunk *raw,
                             const struct meta_chunk *c, const struct pq_column *column)
 {
-    static const int32_t types[] = {
-        [PQ_BOOLEAN] = FORMAT_BOOLEAN,       [PQ_INT32] = FORMAT_INT32,
-        [PQ_INT64] = FORMAT_INT64,           [PQ_DOUBLE] = FORMAT_DOUBLE,
-        [PQ_BYTE_ARRAY] = FORMAT_BYTE_ARRAY, [PQ_FIXED_16] = FORMAT_FIXED_LEN_BYTE_ARRAY};
     if (raw->encrypted)
         return pq_fail(p->err, PQ_UNSUPPORTED, "column %.80s is encrypted", column->name);
     if (raw->elsewhere)
@@ -172,7 +168,7 @@ static int check_chunk_kind(struct parse *p, const struct raw_chunk *raw,
     bool same_name =
         raw->path_depth == 1 && raw->path.len == strlen(column->name) &&
         (raw->path.len == 0 || memcmp(raw->path.data, column->name, raw->path.len) == 0);
-    if (c->type != types[column->type] || !same_name)
+    if (c->type != pq_format_types[column->type] || !same_name)
         return pq_fail(p->err, PQ_CORRUPT, "a chunk of column %.80s is of another column",
                        column->name);
     return PQ_OK;

@@ -9,28 +9,6 @@
 
 #include "read_meta.h"
 
-/* Members of the union LogicalType, and values of ConvertedType. */
-enum {
-    LOGICAL_STRING = 1,
-    LOGICAL_DECIMAL = 5,
-    LOGICAL_TIMESTAMP = 8,
-    LOGICAL_INTEGER = 10,
-    LOGICAL_JSON = 12,
-    LOGICAL_UUID = 14,
-    LOGICAL_FLOAT16 = 15,
-};
-enum {
-    CONVERTED_UTF8 = 0,
-    CONVERTED_DECIMAL = 5,
-    CONVERTED_TIMESTAMP_MILLIS = 9,
-    CONVERTED_TIMESTAMP_MICROS = 10,
-    CONVERTED_UINT_8 = 11,
-    CONVERTED_UINT_64 = 14,
-    CONVERTED_JSON = 19,
-    CONVERTED_INTERVAL = 21,
-};
-enum { UNIT_MILLIS = 1, UNIT_MICROS = 2 };
-
 struct element {
     struct pq_bytes name;
     int32_t type, type_length, repetition, children, converted, field_id;
@@ -79,9 +57,9 @@ static void read_logical(struct thrift *t, const struct thrift_field *parent, st
     struct thrift_field f = {0};
     while (pq_thrift_next(t, &f)) {
         e->logical = f.id;
-        if (f.id == LOGICAL_TIMESTAMP && f.type == THRIFT_STRUCT)
+        if (f.id == FORMAT_LOGICAL_TIMESTAMP && f.type == THRIFT_STRUCT)
             read_timestamp(t, e);
-        else if (f.id == LOGICAL_INTEGER && f.type == THRIFT_STRUCT)
+        else if (f.id == FORMAT_LOGICAL_INTEGER && f.type == THRIFT_STRUCT)
             read_integer(t, e);
         else
             pq_thrift_skip(t, &f);
@@ -170,21 +148,21 @@ static enum pq_logical logical_of(const struct pq_column *c, const struct elemen
     bool new_type = e->logical != 0;
     switch (c->type) {
     case PQ_BYTE_ARRAY:
-        if (new_type ? e->logical == LOGICAL_STRING : e->converted == CONVERTED_UTF8)
+        if (new_type ? e->logical == FORMAT_LOGICAL_STRING : e->converted == FORMAT_CONVERTED_UTF8)
             return PQ_STRING;
-        if (new_type ? e->logical == LOGICAL_JSON : e->converted == CONVERTED_JSON)
+        if (new_type ? e->logical == FORMAT_LOGICAL_JSON : e->converted == FORMAT_CONVERTED_JSON)
             return PQ_JSON;
         return PQ_LOGICAL_NONE;
     case PQ_INT64:
-        if (new_type ? e->logical == LOGICAL_TIMESTAMP && e->utc && e->unit == UNIT_MILLIS
-                     : e->converted == CONVERTED_TIMESTAMP_MILLIS)
+        if (new_type ? e->logical == FORMAT_LOGICAL_TIMESTAMP && e->utc && e->unit == FORMAT_MILLIS
+                     : e->converted == FORMAT_CONVERTED_TIMESTAMP_MILLIS)
             return PQ_TIMESTAMP_MILLIS;
-        if (new_type ? e->logical == LOGICAL_TIMESTAMP && e->utc && e->unit == UNIT_MICROS
-                     : e->converted == CONVERTED_TIMESTAMP_MICROS)
+        if (new_type ? e->logical == FORMAT_LOGICAL_TIMESTAMP && e->utc && e->unit == FORMAT_MICROS
+                     : e->converted == FORMAT_CONVERTED_TIMESTAMP_MICROS)
             return PQ_TIMESTAMP_MICROS;
         return PQ_LOGICAL_NONE;
     case PQ_FIXED_16:
-        return e->logical == LOGICAL_UUID ? PQ_UUID : PQ_LOGICAL_NONE;
+        return e->logical == FORMAT_LOGICAL_UUID ? PQ_UUID : PQ_LOGICAL_NONE;
     case PQ_BOOLEAN:
     case PQ_INT32:
     case PQ_DOUBLE:
@@ -196,11 +174,13 @@ static enum pq_logical logical_of(const struct pq_column *c, const struct elemen
 /* Whether bounds compare as pq_reader_prune does: signed numbers, unsigned bytes. */
 static bool order_is_ours(const struct pq_column *c, const struct element *e)
 {
-    bool is_unsigned =
-        e->is_unsigned || (e->converted >= CONVERTED_UINT_8 && e->converted <= CONVERTED_UINT_64);
-    bool is_decimal = e->logical == LOGICAL_DECIMAL || e->converted == CONVERTED_DECIMAL;
+    bool is_unsigned = e->is_unsigned || (e->converted >= FORMAT_CONVERTED_UINT_8 &&
+                                          e->converted <= FORMAT_CONVERTED_UINT_64);
+    bool is_decimal =
+        e->logical == FORMAT_LOGICAL_DECIMAL || e->converted == FORMAT_CONVERTED_DECIMAL;
     if (c->type == PQ_BYTE_ARRAY || c->type == PQ_FIXED_16)
-        return !is_decimal && e->logical != LOGICAL_FLOAT16 && e->converted != CONVERTED_INTERVAL;
+        return !is_decimal && e->logical != FORMAT_LOGICAL_FLOAT16 &&
+               e->converted != FORMAT_CONVERTED_INTERVAL;
     return !is_unsigned && c->type != PQ_BOOLEAN;
 }
 

@@ -147,11 +147,6 @@ struct pq_bytes pq_thrift_element_binary(struct thrift *t)
     return read_binary(t);
 }
 
-int64_t pq_thrift_element_int(struct thrift *t)
-{
-    return read_zigzag(t);
-}
-
 bool pq_thrift_element_bool(struct thrift *t)
 {
     return read_byte(t) == THRIFT_TRUE;

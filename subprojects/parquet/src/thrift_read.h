@@ -52,11 +52,10 @@ int64_t pq_thrift_i64(struct thrift *t, const struct thrift_field *f);
 struct pq_bytes pq_thrift_binary(struct thrift *t, const struct thrift_field *f);
 /** Enters a list of elements of `type`; the number of them. */
 uint32_t pq_thrift_list(struct thrift *t, const struct thrift_field *f, uint8_t type);
-/** One element of a list of binaries, i32 or i64, bools. Structs are read by thrift_next. */
+/** One element of a list of binaries or bools. Structs are read by pq_thrift_next. */
 struct pq_bytes pq_thrift_element_binary(struct thrift *t);
-int64_t pq_thrift_element_int(struct thrift *t);
 bool pq_thrift_element_bool(struct thrift *t);
-/** Requires the current field to be a struct, which thrift_next then reads. */
+/** Requires the current field to be a struct, which pq_thrift_next then reads. */
 void pq_thrift_struct(struct thrift *t, const struct thrift_field *f);
 /** Passes over the current field. */
 void pq_thrift_skip(struct thrift *t, const struct thrift_field *f);
