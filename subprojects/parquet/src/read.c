@@ -23,7 +23,8 @@ struct pq_reader {
     struct mem_arena arena;
     struct meta meta;
     struct pq_codecs codecs;
-    struct column_reader *columns; /* projected */
+    struct mem_buf column_buf;
+    struct column_reader *columns; /* projected; in column_buf */
     size_t projected;
     struct prune *prunes;
     size_t prune_count;
@@ -96,8 +97,8 @@ int pq_reader_open(const struct pq_read_options *options, struct pq_reader **ret
     r->options = *options;
     r->mem.max = options->memory_max != 0 ? options->memory_max : MEMORY_DEFAULT;
     r->source.options = &r->options;
-    struct mem_buf *bufs[] = {&r->source.buf, &r->footer, &r->spans.buf, &r->scratch.buf,
-                              &r->pages.buf};
+    struct mem_buf *bufs[] = {&r->source.buf,  &r->footer,    &r->spans.buf,
+                              &r->scratch.buf, &r->pages.buf, &r->column_buf};
     for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
         bufs[i]->mem = &r->mem;
     r->arena.mem = &r->mem;
@@ -116,7 +117,7 @@ static void release_columns(struct pq_reader *r)
         r->pages_read += r->columns[i].pages_read;
         pq_column_release(&r->columns[i]);
     }
-    free(r->columns);
+    pq_mem_buf_release(&r->column_buf);
     r->columns = NULL;
     r->projected = 0;
 }
@@ -209,15 +210,16 @@ int pq_reader_project(struct pq_reader *r, const uint16_t *columns, size_t count
     for (size_t i = 0; i < count; i++)
         if (columns[i] >= r->meta.column_count)
             return pq_fail(err, PQ_USAGE, "there is no column %u", columns[i]);
-    struct column_reader *list = calloc(count + 1, sizeof(*list));
-    if (list == NULL)
-        return pq_fail(err, PQ_LIMIT, "out of memory for %zu columns", count);
+    struct mem_buf buf = {.mem = &r->mem};
+    PQ_TRY(pq_mem_buf_reserve(&buf, (uint64_t)count * sizeof(struct column_reader), err));
     release_columns(r);
+    struct column_reader *list = (void *)buf.data;
     for (size_t i = 0; i < count; i++) {
         pq_column_init(&list[i], &r->mem, &r->source, &r->codecs);
         list[i].index = columns[i];
         list[i].info = &r->meta.columns[columns[i]];
     }
+    r->column_buf = buf;
     r->columns = list;
     r->projected = count;
     return PQ_OK;

@@ -356,6 +356,8 @@ int pq_meta_parse(struct meta *m, struct pq_bytes footer, uint64_t data_end,
     for (size_t i = 0; i < m->group_count; i++)
         if (__builtin_add_overflow(m->rows, m->groups[i].rows, &m->rows) || m->rows > INT64_MAX)
             return pq_fail(err, PQ_CORRUPT, "the row groups have too many rows");
+    if (m->column_count == 0 && m->rows > 0)
+        return pq_fail(err, PQ_CORRUPT, "%" PRIu64 " rows without a column", m->rows);
     if (rows < 0 || m->rows != (uint64_t)rows)
         return pq_fail(err, PQ_CORRUPT,
                        "the footer says %" PRId64 " rows, its row groups have %" PRIu64, rows,

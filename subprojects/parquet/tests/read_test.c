@@ -352,13 +352,19 @@ static int read_memory(void *arg, uint64_t offset, void *out, size_t len)
     return m->broken ? -1 : 0;
 }
 
-static int open_memory(struct memory *m, struct pq_error *err)
+static int open_within(struct memory *m, uint64_t memory_max, struct pq_error *err)
 {
     struct pq_reader *r = NULL;
-    int status = pq_reader_open(
-        &(struct pq_read_options){.read = read_memory, .arg = m, .size = m->len}, &r, err);
+    const struct pq_read_options options = {
+        .read = read_memory, .arg = m, .size = m->len, .memory_max = memory_max};
+    int status = pq_reader_open(&options, &r, err);
     pq_reader_free(r);
     return status;
+}
+
+static int open_memory(struct memory *m, struct pq_error *err)
+{
+    return open_within(m, 0, err);
 }
 
 static void what_is_no_parquet_file_is_named(void **state)
@@ -379,6 +385,9 @@ static void what_is_no_parquet_file_is_named(void **state)
         {"PAR1\xff\xff\xff\xffPAR1", 12, PQ_CORRUPT, "does not fit"},
         {"PAR1\0\0\0\0PAR1", 12, PQ_CORRUPT, "broken"},
         {"PAR1\0\1\0\0\0PAR1", 13, PQ_CORRUPT, "no schema"},
+        /* an empty schema, five rows in one row group: rows that cost nothing, without an end */
+        {"PAR1\x29\x1c\0\x16\x0a\x19\x1c\x19\x0c\x26\x0a\0\0\x0d\0\0\0PAR1", 25, PQ_CORRUPT,
+         "without a column"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct memory m = {(const uint8_t *)cases[i].bytes, cases[i].len, false};
@@ -391,6 +400,30 @@ static void what_is_no_parquet_file_is_named(void **state)
     struct pq_error err = {{0}};
     assert_int_equal(open_memory(&m, &err), PQ_IO);
     assert_int_equal(open_memory(&m, NULL), PQ_IO);
+}
+
+/* A schema of 2,000 columns in 16 KB: what a reader keeps of each counts as well. */
+static void columns_count_as_memory(void **state)
+{
+    (void)state;
+    enum { COLUMNS = 2000 };
+    static const uint8_t head[] = {'P', 'A', 'R', '1', 0x29, 0xfc, 0xd1, 0x0f, 0x55, 0xa0, 0x1f, 0};
+    static const uint8_t column[] = {0x15, 0x02, 0x25, 0x00, 0x18, 1, 'x', 0};
+    static const uint8_t tail[] = {0x16, 0, 0x19, 0x0c, 0};
+    uint8_t file[sizeof(head) + COLUMNS * sizeof(column) + sizeof(tail) + 8], *at = file;
+    memcpy(at, head, sizeof(head));
+    at += sizeof(head);
+    for (size_t i = 0; i < COLUMNS; i++, at += sizeof(column))
+        memcpy(at, column, sizeof(column));
+    memcpy(at, tail, sizeof(tail));
+    at += sizeof(tail);
+    uint32_t len = (uint32_t)(at - file - 4);
+    memcpy(at, &len, 4);
+    memcpy(at + 4, "PAR1", 4);
+    struct memory m = {file, sizeof(file), false};
+    struct pq_error err = {{0}};
+    assert_int_equal(open_within(&m, 4 << 20, &err), PQ_OK);
+    assert_int_equal(open_within(&m, 512 << 10, &err), PQ_LIMIT);
 }
 
 int main(void)
@@ -407,6 +440,7 @@ int main(void)
         cmocka_unit_test(delta_refuses_headers_that_cannot_be),
         cmocka_unit_test(pages_that_lie_are_refused),
         cmocka_unit_test(what_is_no_parquet_file_is_named),
+        cmocka_unit_test(columns_count_as_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
