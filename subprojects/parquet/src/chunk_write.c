@@ -1,17 +1,17 @@
-/* chunk_write.c: see chunk_write.h; also column_end of column_write.h. */
+/* chunk_write.c: see chunk_write.h; also pq_column_writer_end of column_write.h. */
 #include "chunk_write.h"
 
 #include "bloom.h"
 #include "thrift_write.h"
 
-void chunk_release(struct chunk *c)
+void pq_chunk_release(struct chunk *c)
 {
     pq_buf_release(&c->column_index);
     pq_buf_release(&c->offset_index);
     pq_buf_release(&c->bloom);
 }
 
-void chunk_begin(struct column_writer *c)
+void pq_chunk_begin(struct column_writer *c)
 {
     c->chunk = (struct chunk){0};
     c->stats.any = false;
@@ -35,10 +35,10 @@ static void add_bounds(struct column_writer *c, bool empty)
 {
     struct stats_bound min = {0}, max = {0};
     if (!empty)
-        stats_bounds(&c->page_stats, c->type, is_text(c), &min, &max);
-    thrift_put_element_bool(&c->index_empty, empty);
-    thrift_put_bytes(&c->index_min, min.bytes, min.len);
-    thrift_put_bytes(&c->index_max, max.bytes, max.len);
+        pq_stats_bounds(&c->page_stats, c->type, is_text(c), &min, &max);
+    pq_thrift_put_element_bool(&c->index_empty, empty);
+    pq_thrift_put_bytes(&c->index_min, min.bytes, min.len);
+    pq_thrift_put_bytes(&c->index_max, max.bytes, max.len);
     if (empty)
         return;
     if (!min.there || !max.there) {
@@ -46,8 +46,8 @@ static void add_bounds(struct column_writer *c, bool empty)
         return;
     }
     if (c->bounded) {
-        int by_min = stats_bound_compare(c->type, &c->last_min, &min);
-        int by_max = stats_bound_compare(c->type, &c->last_max, &max);
+        int by_min = pq_stats_bound_compare(c->type, &c->last_min, &min);
+        int by_max = pq_stats_bound_compare(c->type, &c->last_max, &max);
         c->ascending = c->ascending && by_min <= 0 && by_max <= 0;
         c->descending = c->descending && by_min >= 0 && by_max >= 0;
     }
@@ -56,8 +56,8 @@ static void add_bounds(struct column_writer *c, bool empty)
     c->last_max = max;
 }
 
-void chunk_add_page(struct column_writer *c, const struct data_page *page,
-                    const struct page_sizes *sizes)
+void pq_chunk_add_page(struct column_writer *c, const struct data_page *page,
+                       const struct page_sizes *sizes)
 {
     struct page_place place = {.offset = c->pages.len - sizes->file,
                                .first_row = c->chunk.rows,
@@ -65,7 +65,7 @@ void chunk_add_page(struct column_writer *c, const struct data_page *page,
     pq_buf_append(&c->places, &place, sizeof(place));
     add_bounds(c, page->values == 0);
     pq_buf_zigzag(&c->index_nulls, page->rows - page->values);
-    stats_merge(&c->stats, c->type, &c->page_stats);
+    pq_stats_merge(&c->stats, c->type, &c->page_stats);
     c->page_count++;
     c->chunk.rows += page->rows;
     c->chunk.nulls += page->rows - page->values;
@@ -83,19 +83,19 @@ static int make_column_index(struct column_writer *c, struct pq_error *err)
     if (!c->index_valid)
         return PQ_OK;
     struct thrift_put t = {.out = out};
-    thrift_put_list(&t, 1, THRIFT_TRUE, c->page_count);
+    pq_thrift_put_list(&t, 1, THRIFT_TRUE, c->page_count);
     pq_buf_append(out, c->index_empty.data, c->index_empty.len);
-    thrift_put_list(&t, 2, THRIFT_BINARY, c->page_count);
+    pq_thrift_put_list(&t, 2, THRIFT_BINARY, c->page_count);
     pq_buf_append(out, c->index_min.data, c->index_min.len);
-    thrift_put_list(&t, 3, THRIFT_BINARY, c->page_count);
+    pq_thrift_put_list(&t, 3, THRIFT_BINARY, c->page_count);
     pq_buf_append(out, c->index_max.data, c->index_max.len);
-    thrift_put_i32(&t, 4,
-                   c->ascending    ? FORMAT_ASCENDING
-                   : c->descending ? FORMAT_DESCENDING
-                                   : FORMAT_UNORDERED);
-    thrift_put_list(&t, 5, THRIFT_I64, c->page_count);
+    pq_thrift_put_i32(&t, 4,
+                      c->ascending    ? FORMAT_ASCENDING
+                      : c->descending ? FORMAT_DESCENDING
+                                      : FORMAT_UNORDERED);
+    pq_thrift_put_list(&t, 5, THRIFT_I64, c->page_count);
     pq_buf_append(out, c->index_nulls.data, c->index_nulls.len);
-    thrift_put_end(&t);
+    pq_thrift_put_end(&t);
     PQ_TRY(pq_buf_check(&c->index_empty, err));
     PQ_TRY(pq_buf_check(&c->index_min, err));
     PQ_TRY(pq_buf_check(&c->index_max, err));
@@ -107,17 +107,17 @@ static int make_offset_index(struct column_writer *c, struct pq_error *err)
 {
     PQ_TRY(pq_buf_check(&c->places, err));
     struct thrift_put t = {.out = &c->chunk.offset_index};
-    thrift_put_list(&t, 1, THRIFT_STRUCT, c->page_count);
+    pq_thrift_put_list(&t, 1, THRIFT_STRUCT, c->page_count);
     for (uint32_t i = 0; i < c->page_count; i++) {
         struct page_place place;
         memcpy(&place, c->places.data + i * sizeof(place), sizeof(place));
-        thrift_put_begin(&t);
-        thrift_put_i64(&t, 1, (int64_t)(c->chunk.data_offset + place.offset));
-        thrift_put_i32(&t, 2, (int32_t)place.bytes);
-        thrift_put_i64(&t, 3, (int64_t)place.first_row);
-        thrift_put_end(&t);
+        pq_thrift_put_begin(&t);
+        pq_thrift_put_i64(&t, 1, (int64_t)(c->chunk.data_offset + place.offset));
+        pq_thrift_put_i32(&t, 2, (int32_t)place.bytes);
+        pq_thrift_put_i64(&t, 3, (int64_t)place.first_row);
+        pq_thrift_put_end(&t);
     }
-    thrift_put_end(&t);
+    pq_thrift_put_end(&t);
     return pq_buf_check(&c->chunk.offset_index, err);
 }
 
@@ -145,20 +145,20 @@ static int write_dictionary(struct column_writer *c, struct page_sink *sink, str
         return PQ_OK;
     struct page_sizes sizes;
     struct pq_bytes plain = {c->dict.plain.data, (uint32_t)c->dict.plain.len};
-    PQ_TRY(page_write_dictionary(sink, plain, c->dict.count, &sink->dictionary, &sizes, err));
+    PQ_TRY(pq_page_write_dictionary(sink, plain, c->dict.count, &sink->dictionary, &sizes, err));
     c->chunk.raw_bytes += sizes.raw;
     c->chunk.file_bytes += sizes.file;
     return PQ_OK;
 }
 
-int column_end(struct column_writer *c, struct page_sink *sink, uint64_t offset,
-               struct pq_error *err)
+int pq_column_writer_end(struct column_writer *c, struct page_sink *sink, uint64_t offset,
+                         struct pq_error *err)
 {
-    PQ_TRY(column_flush(c, sink, err));
+    PQ_TRY(pq_column_writer_flush(c, sink, err));
     PQ_TRY(write_dictionary(c, sink, err));
     c->chunk.dictionary_offset = sink->dictionary.len != 0 ? offset : 0;
     c->chunk.data_offset = offset + sink->dictionary.len;
-    stats_bounds(&c->stats, c->type, is_text(c), &c->chunk.min, &c->chunk.max);
+    pq_stats_bounds(&c->stats, c->type, is_text(c), &c->chunk.min, &c->chunk.max);
     PQ_TRY(make_column_index(c, err));
     PQ_TRY(make_offset_index(c, err));
     return make_bloom(c, err);

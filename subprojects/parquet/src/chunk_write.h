@@ -10,11 +10,11 @@
 #include "column_write.h"
 #include "page_write.h"
 
-void chunk_begin(struct column_writer *c);
+void pq_chunk_begin(struct column_writer *c);
 /** Takes in the open page, which has just been appended to c->pages. */
-void chunk_add_page(struct column_writer *c, const struct data_page *page,
-                    const struct page_sizes *sizes);
+void pq_chunk_add_page(struct column_writer *c, const struct data_page *page,
+                       const struct page_sizes *sizes);
 /** Writes the open page, if it has rows (column_write.c). */
-int column_flush(struct column_writer *c, struct page_sink *sink, struct pq_error *err);
+int pq_column_writer_flush(struct column_writer *c, struct page_sink *sink, struct pq_error *err);
 
 #endif

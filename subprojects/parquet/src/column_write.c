@@ -29,24 +29,24 @@ static size_t value_bytes(enum pq_type type)
     return 0;
 }
 
-void column_release(struct column_writer *c)
+void pq_column_writer_release(struct column_writer *c)
 {
     free(c->name);
-    dict_release(&c->dict);
+    pq_dict_release(&c->dict);
     struct pq_buf *bufs[] = {&c->present, &c->data,       &c->words,     &c->pages,
                              &c->hashes,  &c->index_min,  &c->index_max, &c->index_nulls,
                              &c->places,  &c->index_empty};
     for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
         pq_buf_release(bufs[i]);
-    chunk_release(&c->chunk);
+    pq_chunk_release(&c->chunk);
 }
 
-void column_begin(struct column_writer *c)
+void pq_column_writer_begin(struct column_writer *c)
 {
     c->dictionary =
         c->type != PQ_BOOLEAN && (c->encoding == PQ_AUTO || c->encoding == PQ_DICTIONARY);
-    dict_clear(&c->dict);
-    chunk_begin(c);
+    pq_dict_clear(&c->dict);
+    pq_chunk_begin(c);
 }
 
 static void page_reset(struct column_writer *c)
@@ -69,7 +69,7 @@ static enum format_encoding encode_integers(struct column_writer *c, struct pq_b
 {
     if (c->encoding == PQ_AUTO || c->encoding == PQ_DELTA_BINARY) {
         size_t start = out->len;
-        encode_delta(out, c->data.data, c->page_values, c->type == PQ_INT32 ? 4 : 8);
+        pq_encode_delta(out, c->data.data, c->page_values, c->type == PQ_INT32 ? 4 : 8);
         if (c->encoding == PQ_DELTA_BINARY || (out->len - start) * 4 < c->data.len * 3)
             return FORMAT_DELTA_BINARY_PACKED;
         out->len = start;
@@ -84,10 +84,10 @@ static enum format_encoding encode_byte_arrays(struct column_writer *c, struct p
     bool plain = c->encoding == PQ_PLAIN || c->encoding == PQ_DICTIONARY ||
                  (c->encoding == PQ_AUTO && c->logical == PQ_JSON);
     if (plain) {
-        encode_plain_bytes(out, words_of(c), c->page_values, c->data.data);
+        pq_encode_plain_bytes(out, words_of(c), c->page_values, c->data.data);
         return FORMAT_PLAIN;
     }
-    encode_delta(out, c->words.data, c->page_values, 4);
+    pq_encode_delta(out, c->words.data, c->page_values, 4);
     pq_buf_append(out, c->data.data, c->data.len);
     return FORMAT_DELTA_LENGTH_BYTE_ARRAY;
 }
@@ -98,9 +98,9 @@ static enum format_encoding encode_page(struct column_writer *c, struct pq_buf *
         return FORMAT_PLAIN;
     if (c->dictionary) {
         /* Some readers want one bit even where there is nothing to choose from. */
-        unsigned width = c->dict.count < 2 ? 1 : encode_bit_width(c->dict.count - 1);
+        unsigned width = c->dict.count < 2 ? 1 : pq_encode_bit_width(c->dict.count - 1);
         pq_buf_byte(out, (uint8_t)width);
-        encode_hybrid(out, words_of(c), c->page_values, width);
+        pq_encode_hybrid(out, words_of(c), c->page_values, width);
         return FORMAT_RLE_DICTIONARY;
     }
     switch (c->type) {
@@ -110,7 +110,7 @@ static enum format_encoding encode_page(struct column_writer *c, struct pq_buf *
     case PQ_BYTE_ARRAY:
         return encode_byte_arrays(c, out);
     case PQ_BOOLEAN:
-        encode_booleans(out, c->data.data, c->page_values);
+        pq_encode_booleans(out, c->data.data, c->page_values);
         break;
     case PQ_DOUBLE:
     case PQ_FIXED_16:
@@ -120,7 +120,7 @@ static enum format_encoding encode_page(struct column_writer *c, struct pq_buf *
     return FORMAT_PLAIN;
 }
 
-int column_flush(struct column_writer *c, struct page_sink *sink, struct pq_error *err)
+int pq_column_writer_flush(struct column_writer *c, struct page_sink *sink, struct pq_error *err)
 {
     if (c->page_rows == 0)
         return PQ_OK;
@@ -130,11 +130,11 @@ int column_flush(struct column_writer *c, struct page_sink *sink, struct pq_erro
     struct data_page page = {.rows = c->page_rows,
                              .values = c->page_values,
                              .present = c->optional ? c->present.data : NULL};
-    PQ_TRY(page_begin_data(sink, &page, err));
+    PQ_TRY(pq_page_begin_data(sink, &page, err));
     page.encoding = encode_page(c, &sink->raw);
     struct page_sizes sizes;
-    PQ_TRY(page_write_data(sink, &page, &c->pages, &sizes, err));
-    chunk_add_page(c, &page, &sizes);
+    PQ_TRY(pq_page_write_data(sink, &page, &c->pages, &sizes, err));
+    pq_chunk_add_page(c, &page, &sizes);
     page_reset(c);
     /* A dictionary that grows with every other value only costs. */
     if (c->dictionary && c->encoding == PQ_AUTO &&
@@ -158,20 +158,20 @@ static void count_stats(struct column_writer *c, const struct pq_value *value)
 {
     switch (c->type) {
     case PQ_BOOLEAN:
-        stats_add_int(&c->page_stats, value->boolean);
+        pq_stats_add_int(&c->page_stats, value->boolean);
         break;
     case PQ_INT32:
-        stats_add_int(&c->page_stats, value->i32);
+        pq_stats_add_int(&c->page_stats, value->i32);
         break;
     case PQ_INT64:
-        stats_add_int(&c->page_stats, value->i64);
+        pq_stats_add_int(&c->page_stats, value->i64);
         break;
     case PQ_DOUBLE:
-        stats_add_double(&c->page_stats, value->f64);
+        pq_stats_add_double(&c->page_stats, value->f64);
         break;
     case PQ_BYTE_ARRAY:
     case PQ_FIXED_16:
-        stats_add_bytes(&c->page_stats, value->bytes.data, value->bytes.len);
+        pq_stats_add_bytes(&c->page_stats, value->bytes.data, value->bytes.len);
         break;
     }
 }
@@ -192,7 +192,7 @@ static int make_room(struct column_writer *c, struct page_sink *sink, size_t val
     /* Numbers of the dictionary take two bytes or so each. */
     size_t len = c->dictionary ? c->words.len / 2 : c->data.len + c->words.len + value_len + 4;
     if (c->page_rows >= PAGE_ROWS_MAX || len > sink->page_bytes)
-        return column_flush(c, sink, err);
+        return pq_column_writer_flush(c, sink, err);
     return PQ_OK;
 }
 
@@ -203,7 +203,7 @@ static int make_room(struct column_writer *c, struct page_sink *sink, size_t val
 static int leave_dictionary(struct column_writer *c, struct page_sink *sink, struct pq_error *err)
 {
     if (c->page_count > 0) {
-        PQ_TRY(column_flush(c, sink, err));
+        PQ_TRY(pq_column_writer_flush(c, sink, err));
         c->dictionary = false;
         return PQ_OK;
     }
@@ -227,9 +227,9 @@ static int leave_dictionary(struct column_writer *c, struct page_sink *sink, str
                 memcpy(&value.i64, c->dict.plain.data + e->offset, e->len);
         }
         uint64_t bytes_again = 0;
-        rc = column_append(c, sink, &value, &bytes_again, err);
+        rc = pq_column_writer_append(c, sink, &value, &bytes_again, err);
     }
-    dict_clear(&c->dict);
+    pq_dict_clear(&c->dict);
     pq_buf_release(&numbers);
     pq_buf_release(&present);
     return rc;
@@ -248,7 +248,7 @@ static int append_number(struct column_writer *c, struct page_sink *sink,
 {
     uint32_t number = 0;
     enum dict_found found =
-        dict_add(&c->dict, bytes.data, bytes.len, c->type == PQ_BYTE_ARRAY, &number);
+        pq_dict_add(&c->dict, bytes.data, bytes.len, c->type == PQ_BYTE_ARRAY, &number);
     if (found == DICT_NO_MEMORY)
         return pq_fail(err, PQ_LIMIT, "out of memory for the dictionary of column %s", c->name);
     if (found == DICT_NEW && c->bloom)
@@ -257,8 +257,8 @@ static int append_number(struct column_writer *c, struct page_sink *sink,
     return dictionary_pays(c) ? PQ_OK : leave_dictionary(c, sink, err);
 }
 
-int column_append(struct column_writer *c, struct page_sink *sink, const struct pq_value *value,
-                  uint64_t *bytes, struct pq_error *err)
+int pq_column_writer_append(struct column_writer *c, struct page_sink *sink,
+                            const struct pq_value *value, uint64_t *bytes, struct pq_error *err)
 {
     struct pq_bytes plain = {0};
     if (!value->null)

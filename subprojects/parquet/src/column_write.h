@@ -38,7 +38,7 @@ struct page_sink {
         dictionary; /* the dictionary page of the column that ended last, as in the file */
 };
 
-void page_sink_release(struct page_sink *sink);
+void pq_page_sink_release(struct page_sink *sink);
 
 struct page_place {
     uint64_t offset; /* from the chunk's first data page */
@@ -58,7 +58,7 @@ struct chunk {
     struct pq_buf bloom;                      /* the bits; empty: none */
 };
 
-void chunk_release(struct chunk *c);
+void pq_chunk_release(struct chunk *c);
 
 struct column_writer {
     char *name; /* owned */
@@ -89,16 +89,16 @@ struct column_writer {
     struct stats_bound last_min, last_max;
 };
 
-void column_release(struct column_writer *c);
+void pq_column_writer_release(struct column_writer *c);
 /** Begins a row group. */
-void column_begin(struct column_writer *c);
+void pq_column_writer_begin(struct column_writer *c);
 /** One value, checked by the caller; adds its uncompressed bytes to *bytes. */
-int column_append(struct column_writer *c, struct page_sink *sink, const struct pq_value *value,
-                  uint64_t *bytes, struct pq_error *err);
+int pq_column_writer_append(struct column_writer *c, struct page_sink *sink,
+                            const struct pq_value *value, uint64_t *bytes, struct pq_error *err);
 /** Ends the chunk, which will begin at `offset` of the file: its bytes are those of
  * sink->dictionary, then those of c->pages; what the footer says about it is in c->chunk, which the
  * caller takes. */
-int column_end(struct column_writer *c, struct page_sink *sink, uint64_t offset,
-               struct pq_error *err);
+int pq_column_writer_end(struct column_writer *c, struct page_sink *sink, uint64_t offset,
+                         struct pq_error *err);
 
 #endif

@@ -6,7 +6,7 @@
 
 #define SLOTS_MIN 1024u
 
-void dict_release(struct dict *d)
+void pq_dict_release(struct dict *d)
 {
     pq_buf_release(&d->plain);
     free(d->entries);
@@ -14,7 +14,7 @@ void dict_release(struct dict *d)
     *d = (struct dict){0};
 }
 
-void dict_clear(struct dict *d)
+void pq_dict_clear(struct dict *d)
 {
     d->plain.len = 0;
     d->count = 0;
@@ -54,8 +54,8 @@ static uint32_t hash_of(const uint8_t *data, uint32_t len)
     return (uint32_t)XXH3_64bits(data, len);
 }
 
-enum dict_found dict_add(struct dict *d, const uint8_t *data, uint32_t len, bool prefixed,
-                         uint32_t *ret_index)
+enum dict_found pq_dict_add(struct dict *d, const uint8_t *data, uint32_t len, bool prefixed,
+                            uint32_t *ret_index)
 {
     if (d->count >= d->slots / 2 && !dict_grow(d))
         return DICT_NO_MEMORY;

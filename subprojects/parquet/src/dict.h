@@ -23,12 +23,12 @@ struct dict {
     uint32_t count;
 };
 
-void dict_release(struct dict *d);
-void dict_clear(struct dict *d);
+void pq_dict_release(struct dict *d);
+void pq_dict_clear(struct dict *d);
 
 enum dict_found { DICT_OLD, DICT_NEW, DICT_NO_MEMORY };
 /** The number of a value, which is added if it is new. `prefixed`: a byte array. */
-enum dict_found dict_add(struct dict *d, const uint8_t *data, uint32_t len, bool prefixed,
-                         uint32_t *ret_index);
+enum dict_found pq_dict_add(struct dict *d, const uint8_t *data, uint32_t len, bool prefixed,
+                            uint32_t *ret_index);
 
 #endif

@@ -10,7 +10,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "integers are copied as
 #define MINIBLOCK (BLOCK / MINIBLOCKS)
 #define REPEAT_MIN 8u /* equal values that make a run; literals come in groups of as many */
 
-unsigned encode_bit_width(uint64_t max)
+unsigned pq_encode_bit_width(uint64_t max)
 {
     return max == 0 ? 0 : 64 - (unsigned)__builtin_clzll(max);
 }
@@ -78,7 +78,7 @@ static void hybrid_repeat(struct pq_buf *out, uint32_t value, size_t count, unsi
         pq_buf_byte(out, (uint8_t)(value >> bits));
 }
 
-void encode_hybrid(struct pq_buf *out, const uint32_t *values, size_t count, unsigned width)
+void pq_encode_hybrid(struct pq_buf *out, const uint32_t *values, size_t count, unsigned width)
 {
     size_t literals = 0; /* where those begin that are not written yet */
     for (size_t i = 0; i < count;) {
@@ -98,7 +98,7 @@ void encode_hybrid(struct pq_buf *out, const uint32_t *values, size_t count, uns
     hybrid_literals(out, values + literals, count - literals, width);
 }
 
-void encode_booleans(struct pq_buf *out, const uint8_t *values, size_t count)
+void pq_encode_booleans(struct pq_buf *out, const uint8_t *values, size_t count)
 {
     for (size_t i = 0; i < count; i += 8) {
         unsigned byte = 0;
@@ -108,8 +108,8 @@ void encode_booleans(struct pq_buf *out, const uint8_t *values, size_t count)
     }
 }
 
-void encode_plain_bytes(struct pq_buf *out, const uint32_t *lengths, size_t count,
-                        const uint8_t *bytes)
+void pq_encode_plain_bytes(struct pq_buf *out, const uint32_t *lengths, size_t count,
+                           const uint8_t *bytes)
 {
     size_t total = 0;
     for (size_t i = 0; i < count; i++)
@@ -141,7 +141,7 @@ static void delta_block(struct pq_buf *out, uint64_t *deltas, size_t count, int6
         uint64_t *values = deltas + m * MINIBLOCK, all = 0;
         for (size_t i = 0; i < MINIBLOCK; i++)
             all |= values[i];
-        unsigned width = encode_bit_width(all);
+        unsigned width = pq_encode_bit_width(all);
         struct packer p = {.at = at};
         for (size_t i = 0; i < MINIBLOCK; i++)
             pack64(&p, values[i], width);
@@ -172,7 +172,7 @@ static int64_t wrap(uint64_t difference, unsigned width)
     return width == 4 ? (int32_t)(uint32_t)difference : (int64_t)difference;
 }
 
-void encode_delta(struct pq_buf *out, const uint8_t *values, size_t count, unsigned width)
+void pq_encode_delta(struct pq_buf *out, const uint8_t *values, size_t count, unsigned width)
 {
     uint64_t last = count > 0 ? integer_at(values, 0, width) : 0;
     delta_header(out, count, wrap(last, width));

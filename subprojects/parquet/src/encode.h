@@ -10,19 +10,19 @@
 #include "buf.h"
 
 /** Bits that hold `max`; 0 for 0. */
-unsigned encode_bit_width(uint64_t max);
+unsigned pq_encode_bit_width(uint64_t max);
 
 /** RLE and bit-packing hybrid of `count` values below 2^width; width 1 to 32. */
-void encode_hybrid(struct pq_buf *out, const uint32_t *values, size_t count, unsigned width);
+void pq_encode_hybrid(struct pq_buf *out, const uint32_t *values, size_t count, unsigned width);
 
 /** PLAIN booleans: eight to a byte, from one byte each. */
-void encode_booleans(struct pq_buf *out, const uint8_t *values, size_t count);
+void pq_encode_booleans(struct pq_buf *out, const uint8_t *values, size_t count);
 
 /** PLAIN byte arrays: each with its length before it, from the lengths and the bytes in a row. */
-void encode_plain_bytes(struct pq_buf *out, const uint32_t *lengths, size_t count,
-                        const uint8_t *bytes);
+void pq_encode_plain_bytes(struct pq_buf *out, const uint32_t *lengths, size_t count,
+                           const uint8_t *bytes);
 
 /** DELTA_BINARY_PACKED of integers of `width` bytes: 4 or 8. */
-void encode_delta(struct pq_buf *out, const uint8_t *values, size_t count, unsigned width);
+void pq_encode_delta(struct pq_buf *out, const uint8_t *values, size_t count, unsigned width);
 
 #endif

@@ -17,23 +17,23 @@ static int put_bloom(struct pq_writer *w, struct placed_chunk *placed, struct pq
     struct pq_buf *bits = &placed->chunk.bloom, *header = &w->sink.raw;
     header->len = 0;
     struct thrift_put t = {.out = header};
-    thrift_put_i32(&t, 1, (int32_t)bits->len);
+    pq_thrift_put_i32(&t, 1, (int32_t)bits->len);
     for (int16_t field = 2; field <= 4; field++) { /* BLOCK, XXHASH, UNCOMPRESSED */
-        thrift_put_struct(&t, field);
-        thrift_put_empty(&t, 1);
-        thrift_put_end(&t);
+        pq_thrift_put_struct(&t, field);
+        pq_thrift_put_empty(&t, 1);
+        pq_thrift_put_end(&t);
     }
-    thrift_put_end(&t);
+    pq_thrift_put_end(&t);
     PQ_TRY(pq_buf_check(header, err));
     placed->bloom = w->bytes;
     placed->bloom_len = (uint32_t)(header->len + bits->len);
-    PQ_TRY(writer_put(w, header->data, header->len, err));
-    PQ_TRY(writer_put(w, bits->data, bits->len, err));
+    PQ_TRY(pq_writer_put(w, header->data, header->len, err));
+    PQ_TRY(pq_writer_put(w, bits->data, bits->len, err));
     pq_buf_release(bits);
     return PQ_OK;
 }
 
-int footer_bloom(struct pq_writer *w, struct pq_error *err)
+int pq_footer_bloom(struct pq_writer *w, struct pq_error *err)
 {
     for (size_t g = 0; g < w->group_count; g++)
         for (size_t c = 0; c < w->column_count; c++)
@@ -51,12 +51,12 @@ static int put_index(struct pq_writer *w, struct pq_buf *index, uint64_t *ret_of
                        index->len);
     *ret_offset = w->bytes;
     *ret_len = (uint32_t)index->len;
-    PQ_TRY(writer_put(w, index->data, index->len, err));
+    PQ_TRY(pq_writer_put(w, index->data, index->len, err));
     pq_buf_release(index);
     return PQ_OK;
 }
 
-int footer_page_index(struct pq_writer *w, struct pq_error *err)
+int pq_footer_page_index(struct pq_writer *w, struct pq_error *err)
 {
     for (size_t g = 0; g < w->group_count; g++)
         for (size_t c = 0; c < w->column_count; c++) {
@@ -96,23 +96,23 @@ static int32_t converted_type(enum pq_logical logical)
 
 static void put_timestamp(struct thrift_put *t, enum format_time_unit unit)
 {
-    thrift_put_struct(t, FORMAT_LOGICAL_TIMESTAMP);
-    thrift_put_bool(t, 1, true); /* isAdjustedToUTC */
-    thrift_put_struct(t, 2);
-    thrift_put_empty(t, (int16_t)unit);
-    thrift_put_end(t);
-    thrift_put_end(t);
+    pq_thrift_put_struct(t, FORMAT_LOGICAL_TIMESTAMP);
+    pq_thrift_put_bool(t, 1, true); /* isAdjustedToUTC */
+    pq_thrift_put_struct(t, 2);
+    pq_thrift_put_empty(t, (int16_t)unit);
+    pq_thrift_put_end(t);
+    pq_thrift_put_end(t);
 }
 
 static void put_logical(struct thrift_put *t, enum pq_logical logical)
 {
-    thrift_put_struct(t, 10);
+    pq_thrift_put_struct(t, 10);
     switch (logical) {
     case PQ_STRING:
-        thrift_put_empty(t, FORMAT_LOGICAL_STRING);
+        pq_thrift_put_empty(t, FORMAT_LOGICAL_STRING);
         break;
     case PQ_JSON:
-        thrift_put_empty(t, FORMAT_LOGICAL_JSON);
+        pq_thrift_put_empty(t, FORMAT_LOGICAL_JSON);
         break;
     case PQ_TIMESTAMP_MILLIS:
         put_timestamp(t, FORMAT_MILLIS);
@@ -121,36 +121,36 @@ static void put_logical(struct thrift_put *t, enum pq_logical logical)
         put_timestamp(t, FORMAT_MICROS);
         break;
     case PQ_UUID:
-        thrift_put_empty(t, FORMAT_LOGICAL_UUID);
+        pq_thrift_put_empty(t, FORMAT_LOGICAL_UUID);
         break;
     case PQ_LOGICAL_NONE:
         break;
     }
-    thrift_put_end(t);
+    pq_thrift_put_end(t);
 }
 
 static void put_schema(struct thrift_put *t, const struct pq_writer *w)
 {
-    thrift_put_list(t, 2, THRIFT_STRUCT, w->column_count + 1);
-    thrift_put_begin(t);
-    thrift_put_text(t, 4, "schema");
-    thrift_put_i32(t, 5, (int32_t)w->column_count);
-    thrift_put_end(t);
+    pq_thrift_put_list(t, 2, THRIFT_STRUCT, w->column_count + 1);
+    pq_thrift_put_begin(t);
+    pq_thrift_put_text(t, 4, "schema");
+    pq_thrift_put_i32(t, 5, (int32_t)w->column_count);
+    pq_thrift_put_end(t);
     for (size_t i = 0; i < w->column_count; i++) {
         const struct column_writer *c = &w->columns[i];
-        thrift_put_begin(t);
-        thrift_put_i32(t, 1, pq_format_types[c->type]);
+        pq_thrift_put_begin(t);
+        pq_thrift_put_i32(t, 1, pq_format_types[c->type]);
         if (c->type == PQ_FIXED_16)
-            thrift_put_i32(t, 2, 16);
-        thrift_put_i32(t, 3, c->optional ? FORMAT_OPTIONAL : FORMAT_REQUIRED);
-        thrift_put_text(t, 4, c->name);
+            pq_thrift_put_i32(t, 2, 16);
+        pq_thrift_put_i32(t, 3, c->optional ? FORMAT_OPTIONAL : FORMAT_REQUIRED);
+        pq_thrift_put_text(t, 4, c->name);
         if (converted_type(c->logical) >= 0)
-            thrift_put_i32(t, 6, converted_type(c->logical));
+            pq_thrift_put_i32(t, 6, converted_type(c->logical));
         if (c->field_id != 0)
-            thrift_put_i32(t, 9, c->field_id);
+            pq_thrift_put_i32(t, 9, c->field_id);
         if (c->logical != PQ_LOGICAL_NONE)
             put_logical(t, c->logical);
-        thrift_put_end(t);
+        pq_thrift_put_end(t);
     }
 }
 
@@ -160,17 +160,17 @@ static void put_schema(struct thrift_put *t, const struct pq_writer *w)
 static void put_statistics(struct thrift_put *t, const struct chunk *chunk)
 {
     const struct stats_bound *min = &chunk->min, *max = &chunk->max;
-    thrift_put_struct(t, 12);
-    thrift_put_i64(t, 3, (int64_t)chunk->nulls);
+    pq_thrift_put_struct(t, 12);
+    pq_thrift_put_i64(t, 3, (int64_t)chunk->nulls);
     if (max->there)
-        thrift_put_binary(t, 5, max->bytes, max->len);
+        pq_thrift_put_binary(t, 5, max->bytes, max->len);
     if (min->there)
-        thrift_put_binary(t, 6, min->bytes, min->len);
+        pq_thrift_put_binary(t, 6, min->bytes, min->len);
     if (max->there)
-        thrift_put_bool(t, 7, max->exact);
+        pq_thrift_put_bool(t, 7, max->exact);
     if (min->there)
-        thrift_put_bool(t, 8, min->exact);
-    thrift_put_end(t);
+        pq_thrift_put_bool(t, 8, min->exact);
+    pq_thrift_put_end(t);
 }
 
 /** How many pages of which kind and encoding: readers learn whether all values are in the
@@ -180,22 +180,22 @@ static void put_encoding_stats(struct thrift_put *t, const struct chunk *chunk, 
     size_t kinds = chunk->dictionary_offset != 0;
     for (size_t e = 0; e < sizeof(chunk->pages) / sizeof(chunk->pages[0]); e++)
         kinds += chunk->pages[e] != 0;
-    thrift_put_list(t, 13, THRIFT_STRUCT, kinds);
+    pq_thrift_put_list(t, 13, THRIFT_STRUCT, kinds);
     if (chunk->dictionary_offset != 0) {
-        thrift_put_begin(t);
-        thrift_put_i32(t, 1, FORMAT_DICTIONARY_PAGE);
-        thrift_put_i32(t, 2, FORMAT_PLAIN);
-        thrift_put_i32(t, 3, 1);
-        thrift_put_end(t);
+        pq_thrift_put_begin(t);
+        pq_thrift_put_i32(t, 1, FORMAT_DICTIONARY_PAGE);
+        pq_thrift_put_i32(t, 2, FORMAT_PLAIN);
+        pq_thrift_put_i32(t, 3, 1);
+        pq_thrift_put_end(t);
     }
     for (size_t e = 0; e < sizeof(chunk->pages) / sizeof(chunk->pages[0]); e++) {
         if (chunk->pages[e] == 0)
             continue;
-        thrift_put_begin(t);
-        thrift_put_i32(t, 1, page_v2 ? FORMAT_DATA_PAGE_V2 : FORMAT_DATA_PAGE);
-        thrift_put_i32(t, 2, (int32_t)e);
-        thrift_put_i32(t, 3, (int32_t)chunk->pages[e]);
-        thrift_put_end(t);
+        pq_thrift_put_begin(t);
+        pq_thrift_put_i32(t, 1, page_v2 ? FORMAT_DATA_PAGE_V2 : FORMAT_DATA_PAGE);
+        pq_thrift_put_i32(t, 2, (int32_t)e);
+        pq_thrift_put_i32(t, 3, (int32_t)chunk->pages[e]);
+        pq_thrift_put_end(t);
     }
 }
 
@@ -209,7 +209,7 @@ static void put_encodings(struct thrift_put *t, const struct chunk *chunk)
         if (e != FORMAT_RLE && (chunk->pages[e] != 0 || dictionary))
             used[count++] = e;
     }
-    thrift_put_list(t, 2, THRIFT_I32, count);
+    pq_thrift_put_list(t, 2, THRIFT_I32, count);
     for (size_t i = 0; i < count; i++)
         pq_buf_zigzag(t->out, used[i]);
 }
@@ -219,55 +219,56 @@ static void put_column_metadata(struct thrift_put *t, const struct pq_writer *w,
 {
     const struct column_writer *c = &w->columns[column];
     const struct chunk *chunk = &placed->chunk;
-    thrift_put_struct(t, 3);
-    thrift_put_i32(t, 1, pq_format_types[c->type]);
+    pq_thrift_put_struct(t, 3);
+    pq_thrift_put_i32(t, 1, pq_format_types[c->type]);
     put_encodings(t, chunk);
-    thrift_put_list(t, 3, THRIFT_BINARY, 1);
-    thrift_put_bytes(t->out, c->name, strlen(c->name));
-    thrift_put_i32(t, 4, codec_number[w->sink.codec]);
-    thrift_put_i64(t, 5, (int64_t)chunk->rows);
-    thrift_put_i64(t, 6, (int64_t)chunk->raw_bytes);
-    thrift_put_i64(t, 7, (int64_t)chunk->file_bytes);
-    thrift_put_i64(t, 9, (int64_t)chunk->data_offset);
+    pq_thrift_put_list(t, 3, THRIFT_BINARY, 1);
+    pq_thrift_put_bytes(t->out, c->name, strlen(c->name));
+    pq_thrift_put_i32(t, 4, codec_number[w->sink.codec]);
+    pq_thrift_put_i64(t, 5, (int64_t)chunk->rows);
+    pq_thrift_put_i64(t, 6, (int64_t)chunk->raw_bytes);
+    pq_thrift_put_i64(t, 7, (int64_t)chunk->file_bytes);
+    pq_thrift_put_i64(t, 9, (int64_t)chunk->data_offset);
     if (chunk->dictionary_offset != 0)
-        thrift_put_i64(t, 11, (int64_t)chunk->dictionary_offset);
+        pq_thrift_put_i64(t, 11, (int64_t)chunk->dictionary_offset);
     put_statistics(t, chunk);
     put_encoding_stats(t, chunk, w->sink.page_v2);
     if (placed->bloom_len != 0) {
-        thrift_put_i64(t, 14, (int64_t)placed->bloom);
-        thrift_put_i32(t, 15, (int32_t)placed->bloom_len);
+        pq_thrift_put_i64(t, 14, (int64_t)placed->bloom);
+        pq_thrift_put_i32(t, 15, (int32_t)placed->bloom_len);
     }
-    thrift_put_end(t);
+    pq_thrift_put_end(t);
 }
 
 static void put_chunk(struct thrift_put *t, const struct pq_writer *w, size_t column,
                       const struct placed_chunk *placed)
 {
-    thrift_put_begin(t);
-    thrift_put_i64(t, 2, 0); /* file_offset, deprecated: there is no second copy of the metadata */
+    pq_thrift_put_begin(t);
+    pq_thrift_put_i64(t, 2,
+                      0); /* file_offset, deprecated: there is no second copy of the metadata */
     put_column_metadata(t, w, column, placed);
     if (placed->offset_index_len != 0) {
-        thrift_put_i64(t, 4, (int64_t)placed->offset_index);
-        thrift_put_i32(t, 5, (int32_t)placed->offset_index_len);
+        pq_thrift_put_i64(t, 4, (int64_t)placed->offset_index);
+        pq_thrift_put_i32(t, 5, (int32_t)placed->offset_index_len);
     }
     if (placed->column_index_len != 0) {
-        thrift_put_i64(t, 6, (int64_t)placed->column_index);
-        thrift_put_i32(t, 7, (int32_t)placed->column_index_len);
+        pq_thrift_put_i64(t, 6, (int64_t)placed->column_index);
+        pq_thrift_put_i32(t, 7, (int32_t)placed->column_index_len);
     }
-    thrift_put_end(t);
+    pq_thrift_put_end(t);
 }
 
 static void put_sorting(struct thrift_put *t, const struct pq_writer *w)
 {
     if (w->options.sorting_count == 0)
         return;
-    thrift_put_list(t, 4, THRIFT_STRUCT, w->options.sorting_count);
+    pq_thrift_put_list(t, 4, THRIFT_STRUCT, w->options.sorting_count);
     for (size_t i = 0; i < w->options.sorting_count; i++) {
-        thrift_put_begin(t);
-        thrift_put_i32(t, 1, w->options.sorting[i]);
-        thrift_put_bool(t, 2, false); /* descending */
-        thrift_put_bool(t, 3, true);  /* nulls_first */
-        thrift_put_end(t);
+        pq_thrift_put_begin(t);
+        pq_thrift_put_i32(t, 1, w->options.sorting[i]);
+        pq_thrift_put_bool(t, 2, false); /* descending */
+        pq_thrift_put_bool(t, 3, true);  /* nulls_first */
+        pq_thrift_put_end(t);
     }
 }
 
@@ -275,51 +276,51 @@ static void put_row_group(struct thrift_put *t, const struct pq_writer *w, size_
 {
     const struct row_group *group = &w->groups[index];
     uint64_t raw_bytes = 0, file_bytes = 0;
-    thrift_put_begin(t);
-    thrift_put_list(t, 1, THRIFT_STRUCT, w->column_count);
+    pq_thrift_put_begin(t);
+    pq_thrift_put_list(t, 1, THRIFT_STRUCT, w->column_count);
     for (size_t c = 0; c < w->column_count; c++) {
         put_chunk(t, w, c, &group->chunks[c]);
         raw_bytes += group->chunks[c].chunk.raw_bytes;
         file_bytes += group->chunks[c].chunk.file_bytes;
     }
-    thrift_put_i64(t, 2, (int64_t)raw_bytes);
-    thrift_put_i64(t, 3, (int64_t)group->rows);
+    pq_thrift_put_i64(t, 2, (int64_t)raw_bytes);
+    pq_thrift_put_i64(t, 3, (int64_t)group->rows);
     put_sorting(t, w);
-    thrift_put_i64(t, 5, (int64_t)group->offset);
-    thrift_put_i64(t, 6, (int64_t)file_bytes);
+    pq_thrift_put_i64(t, 5, (int64_t)group->offset);
+    pq_thrift_put_i64(t, 6, (int64_t)file_bytes);
     if (index <= INT16_MAX)
-        thrift_put_i16(t, 7, (int16_t)index);
-    thrift_put_end(t);
+        pq_thrift_put_i16(t, 7, (int16_t)index);
+    pq_thrift_put_end(t);
 }
 
-int footer_metadata(struct pq_writer *w, struct pq_error *err)
+int pq_footer_metadata(struct pq_writer *w, struct pq_error *err)
 {
     struct pq_buf *out = &w->sink.raw;
     out->len = 0;
     struct thrift_put t = {.out = out};
-    thrift_put_i32(&t, 1, FORMAT_VERSION);
+    pq_thrift_put_i32(&t, 1, FORMAT_VERSION);
     put_schema(&t, w);
-    thrift_put_i64(&t, 3, (int64_t)w->rows);
-    thrift_put_list(&t, 4, THRIFT_STRUCT, w->group_count);
+    pq_thrift_put_i64(&t, 3, (int64_t)w->rows);
+    pq_thrift_put_list(&t, 4, THRIFT_STRUCT, w->group_count);
     for (size_t g = 0; g < w->group_count; g++)
         put_row_group(&t, w, g);
     if (w->metadata_count != 0) {
-        thrift_put_list(&t, 5, THRIFT_STRUCT, w->metadata_count);
+        pq_thrift_put_list(&t, 5, THRIFT_STRUCT, w->metadata_count);
         pq_buf_append(out, w->metadata.data, w->metadata.len);
     }
-    thrift_put_text(&t, 6, w->options.created_by);
-    thrift_put_list(&t, 7, THRIFT_STRUCT, w->column_count);
+    pq_thrift_put_text(&t, 6, w->options.created_by);
+    pq_thrift_put_list(&t, 7, THRIFT_STRUCT, w->column_count);
     for (size_t c = 0; c < w->column_count; c++) { /* TYPE_ORDER: how min and max compare */
-        thrift_put_begin(&t);
-        thrift_put_empty(&t, 1);
-        thrift_put_end(&t);
+        pq_thrift_put_begin(&t);
+        pq_thrift_put_empty(&t, 1);
+        pq_thrift_put_end(&t);
     }
-    thrift_put_end(&t);
+    pq_thrift_put_end(&t);
     if (!out->failed && out->len > INT32_MAX)
         return pq_fail(err, PQ_LIMIT, "a footer of %zu bytes is more than Parquet allows",
                        out->len);
     pq_buf_le32(out, (uint32_t)out->len);
     pq_buf_append(out, PQ_MAGIC, PQ_MAGIC_LEN);
     PQ_TRY(pq_buf_check(out, err));
-    return writer_put(w, out->data, out->len, err);
+    return pq_writer_put(w, out->data, out->len, err);
 }

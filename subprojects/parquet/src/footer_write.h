@@ -11,8 +11,8 @@
 
 /** Each writes its part, in this order; filters and indexes are freed as soon as they are written.
  */
-int footer_bloom(struct pq_writer *w, struct pq_error *err);
-int footer_page_index(struct pq_writer *w, struct pq_error *err);
-int footer_metadata(struct pq_writer *w, struct pq_error *err);
+int pq_footer_bloom(struct pq_writer *w, struct pq_error *err);
+int pq_footer_page_index(struct pq_writer *w, struct pq_error *err);
+int pq_footer_metadata(struct pq_writer *w, struct pq_error *err);
 
 #endif

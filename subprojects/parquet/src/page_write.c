@@ -4,7 +4,7 @@
 #include "encode.h"
 #include "thrift_write.h"
 
-void page_sink_release(struct page_sink *sink)
+void pq_page_sink_release(struct page_sink *sink)
 {
     pq_codecs_release(&sink->codecs);
     pq_buf_release(&sink->raw);
@@ -17,17 +17,17 @@ void page_sink_release(struct page_sink *sink)
 static void put_header(struct thrift_put *t, enum format_page kind, size_t raw_len,
                        const struct pq_buf *packed)
 {
-    thrift_put_i32(t, 1, (int32_t)kind);
-    thrift_put_i32(t, 2, (int32_t)raw_len);
-    thrift_put_i32(t, 3, (int32_t)packed->len);
-    thrift_put_i32(t, 4, (int32_t)pq_page_crc(packed->data, packed->len));
+    pq_thrift_put_i32(t, 1, (int32_t)kind);
+    pq_thrift_put_i32(t, 2, (int32_t)raw_len);
+    pq_thrift_put_i32(t, 3, (int32_t)packed->len);
+    pq_thrift_put_i32(t, 4, (int32_t)pq_page_crc(packed->data, packed->len));
 }
 
 /** The end of the header, then the page's bytes. */
 static int append_page(struct thrift_put *t, size_t start, size_t raw_len,
                        const struct pq_buf *packed, struct page_sizes *ret, struct pq_error *err)
 {
-    thrift_put_end(t);
+    pq_thrift_put_end(t);
     ret->raw = t->out->len - start + raw_len;
     pq_buf_append(t->out, packed->data, packed->len);
     ret->file = t->out->len - start;
@@ -40,8 +40,8 @@ static int page_too_large(size_t len, struct pq_error *err)
     return pq_fail(err, PQ_LIMIT, "a page of %zu bytes is more than Parquet allows", len);
 }
 
-int page_write_dictionary(struct page_sink *sink, struct pq_bytes plain, uint32_t count,
-                          struct pq_buf *out, struct page_sizes *ret, struct pq_error *err)
+int pq_page_write_dictionary(struct page_sink *sink, struct pq_bytes plain, uint32_t count,
+                             struct pq_buf *out, struct page_sizes *ret, struct pq_error *err)
 {
     sink->packed.len = 0;
     PQ_TRY(pq_compress(&sink->codecs, sink->codec, sink->level, plain.data, plain.len,
@@ -49,10 +49,10 @@ int page_write_dictionary(struct page_sink *sink, struct pq_bytes plain, uint32_
     struct thrift_put t = {.out = out};
     size_t start = out->len;
     put_header(&t, FORMAT_DICTIONARY_PAGE, plain.len, &sink->packed);
-    thrift_put_struct(&t, 7);
-    thrift_put_i32(&t, 1, (int32_t)count);
-    thrift_put_i32(&t, 2, FORMAT_PLAIN);
-    thrift_put_end(&t);
+    pq_thrift_put_struct(&t, 7);
+    pq_thrift_put_i32(&t, 1, (int32_t)count);
+    pq_thrift_put_i32(&t, 2, FORMAT_PLAIN);
+    pq_thrift_put_end(&t);
     return append_page(&t, start, plain.len, &sink->packed, ret, err);
 }
 
@@ -72,10 +72,10 @@ static void put_levels(struct page_sink *sink, const struct data_page *page)
     uint32_t *levels = (uint32_t *)(void *)sink->words.data;
     for (uint32_t i = 0; i < page->rows; i++)
         levels[i] = page->present[i];
-    encode_hybrid(&sink->raw, levels, page->rows, 1);
+    pq_encode_hybrid(&sink->raw, levels, page->rows, 1);
 }
 
-int page_begin_data(struct page_sink *sink, const struct data_page *page, struct pq_error *err)
+int pq_page_begin_data(struct page_sink *sink, const struct data_page *page, struct pq_error *err)
 {
     sink->raw.len = 0;
     if (page->present != NULL) {
@@ -92,30 +92,30 @@ int page_begin_data(struct page_sink *sink, const struct data_page *page, struct
 
 static void put_v1(struct thrift_put *t, const struct data_page *page)
 {
-    thrift_put_struct(t, 5);
-    thrift_put_i32(t, 1, (int32_t)page->rows);
-    thrift_put_i32(t, 2, (int32_t)page->encoding);
-    thrift_put_i32(t, 3, FORMAT_RLE);
-    thrift_put_i32(t, 4, FORMAT_RLE);
-    thrift_put_end(t);
+    pq_thrift_put_struct(t, 5);
+    pq_thrift_put_i32(t, 1, (int32_t)page->rows);
+    pq_thrift_put_i32(t, 2, (int32_t)page->encoding);
+    pq_thrift_put_i32(t, 3, FORMAT_RLE);
+    pq_thrift_put_i32(t, 4, FORMAT_RLE);
+    pq_thrift_put_end(t);
 }
 
 static void put_v2(struct thrift_put *t, const struct data_page *page, size_t levels_bytes,
                    bool compressed)
 {
-    thrift_put_struct(t, 8);
-    thrift_put_i32(t, 1, (int32_t)page->rows);
-    thrift_put_i32(t, 2, (int32_t)(page->rows - page->values));
-    thrift_put_i32(t, 3, (int32_t)page->rows);
-    thrift_put_i32(t, 4, (int32_t)page->encoding);
-    thrift_put_i32(t, 5, (int32_t)levels_bytes);
-    thrift_put_i32(t, 6, 0);
-    thrift_put_bool(t, 7, compressed);
-    thrift_put_end(t);
+    pq_thrift_put_struct(t, 8);
+    pq_thrift_put_i32(t, 1, (int32_t)page->rows);
+    pq_thrift_put_i32(t, 2, (int32_t)(page->rows - page->values));
+    pq_thrift_put_i32(t, 3, (int32_t)page->rows);
+    pq_thrift_put_i32(t, 4, (int32_t)page->encoding);
+    pq_thrift_put_i32(t, 5, (int32_t)levels_bytes);
+    pq_thrift_put_i32(t, 6, 0);
+    pq_thrift_put_bool(t, 7, compressed);
+    pq_thrift_put_end(t);
 }
 
-int page_write_data(struct page_sink *sink, const struct data_page *page, struct pq_buf *out,
-                    struct page_sizes *ret, struct pq_error *err)
+int pq_page_write_data(struct page_sink *sink, const struct data_page *page, struct pq_buf *out,
+                       struct page_sizes *ret, struct pq_error *err)
 {
     struct pq_buf *raw = &sink->raw, *packed = &sink->packed;
     PQ_TRY(pq_buf_check(raw, err));

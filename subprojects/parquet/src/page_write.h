@@ -13,8 +13,8 @@ struct page_sizes {
 };
 
 /** The dictionary page of `count` values. */
-int page_write_dictionary(struct page_sink *sink, struct pq_bytes plain, uint32_t count,
-                          struct pq_buf *out, struct page_sizes *ret, struct pq_error *err);
+int pq_page_write_dictionary(struct page_sink *sink, struct pq_bytes plain, uint32_t count,
+                             struct pq_buf *out, struct page_sizes *ret, struct pq_error *err);
 
 struct data_page {
     uint32_t rows, values;  /* values: those that are not null */
@@ -22,9 +22,9 @@ struct data_page {
     enum format_encoding encoding;
 };
 /** Begins a page in sink->raw: its definition levels, behind which its values are appended. */
-int page_begin_data(struct page_sink *sink, const struct data_page *page, struct pq_error *err);
+int pq_page_begin_data(struct page_sink *sink, const struct data_page *page, struct pq_error *err);
 /** Writes the data page whose levels and values sink->raw holds. */
-int page_write_data(struct page_sink *sink, const struct data_page *page, struct pq_buf *out,
-                    struct page_sizes *ret, struct pq_error *err);
+int pq_page_write_data(struct page_sink *sink, const struct data_page *page, struct pq_buf *out,
+                       struct page_sizes *ret, struct pq_error *err);
 
 #endif

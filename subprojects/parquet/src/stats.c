@@ -3,7 +3,7 @@
 
 #include "buf.h"
 
-void stats_add_int(struct stats *s, int64_t value)
+void pq_stats_add_int(struct stats *s, int64_t value)
 {
     if (!s->any) {
         s->any = true;
@@ -15,7 +15,7 @@ void stats_add_int(struct stats *s, int64_t value)
     }
 }
 
-void stats_add_double(struct stats *s, double value)
+void pq_stats_add_double(struct stats *s, double value)
 {
     if (value != value)
         return;
@@ -63,13 +63,13 @@ static void add_prefix(struct stats *s, const uint8_t *data, size_t len, bool lo
     }
 }
 
-void stats_add_bytes(struct stats *s, const uint8_t *data, uint32_t len)
+void pq_stats_add_bytes(struct stats *s, const uint8_t *data, uint32_t len)
 {
     bool longer = len > STATS_BYTES_MAX;
     add_prefix(s, data, longer ? STATS_BYTES_MAX : len, longer);
 }
 
-void stats_merge(struct stats *s, enum pq_type type, const struct stats *other)
+void pq_stats_merge(struct stats *s, enum pq_type type, const struct stats *other)
 {
     if (!other->any)
         return;
@@ -77,12 +77,12 @@ void stats_merge(struct stats *s, enum pq_type type, const struct stats *other)
     case PQ_BOOLEAN:
     case PQ_INT32:
     case PQ_INT64:
-        stats_add_int(s, other->i.min);
-        stats_add_int(s, other->i.max);
+        pq_stats_add_int(s, other->i.min);
+        pq_stats_add_int(s, other->i.max);
         break;
     case PQ_DOUBLE:
-        stats_add_double(s, other->f.min);
-        stats_add_double(s, other->f.max);
+        pq_stats_add_double(s, other->f.min);
+        pq_stats_add_double(s, other->f.max);
         break;
     case PQ_BYTE_ARRAY:
     case PQ_FIXED_16:
@@ -201,8 +201,8 @@ static void prefix_bounds(const struct stats *s, bool text, struct stats_bound *
     max->there = len != 0;
 }
 
-void stats_bounds(const struct stats *s, enum pq_type type, bool text, struct stats_bound *ret_min,
-                  struct stats_bound *ret_max)
+void pq_stats_bounds(const struct stats *s, enum pq_type type, bool text,
+                     struct stats_bound *ret_min, struct stats_bound *ret_max)
 {
     struct stats_bound min = {.there = s->any, .exact = true}, max = min;
     if (type == PQ_BOOLEAN) {
@@ -229,7 +229,8 @@ void stats_bounds(const struct stats *s, enum pq_type type, bool text, struct st
     *ret_max = max;
 }
 
-int stats_bound_compare(enum pq_type type, const struct stats_bound *a, const struct stats_bound *b)
+int pq_stats_bound_compare(enum pq_type type, const struct stats_bound *a,
+                           const struct stats_bound *b)
 {
     int64_t x = 0, y = 0;
     switch (type) {

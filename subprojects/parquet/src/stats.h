@@ -35,11 +35,11 @@ struct stats {
     struct stats_prefix min, max; /* byte arrays and FIXED_16 */
 };
 
-void stats_add_int(struct stats *s, int64_t value);
-void stats_add_double(struct stats *s, double value);
-void stats_add_bytes(struct stats *s, const uint8_t *data, uint32_t len);
+void pq_stats_add_int(struct stats *s, int64_t value);
+void pq_stats_add_double(struct stats *s, double value);
+void pq_stats_add_bytes(struct stats *s, const uint8_t *data, uint32_t len);
 /** Takes in what another has seen, of the same column. */
-void stats_merge(struct stats *s, enum pq_type type, const struct stats *other);
+void pq_stats_merge(struct stats *s, enum pq_type type, const struct stats *other);
 
 struct stats_bound {
     uint8_t bytes[STATS_BYTES_MAX];
@@ -49,10 +49,10 @@ struct stats_bound {
 };
 
 /** The bounds as files hold them. */
-void stats_bounds(const struct stats *s, enum pq_type type, bool text, struct stats_bound *ret_min,
-                  struct stats_bound *ret_max);
+void pq_stats_bounds(const struct stats *s, enum pq_type type, bool text,
+                     struct stats_bound *ret_min, struct stats_bound *ret_max);
 /** Below, at or above zero as the bounds of a column of this type compare. */
-int stats_bound_compare(enum pq_type type, const struct stats_bound *a,
-                        const struct stats_bound *b);
+int pq_stats_bound_compare(enum pq_type type, const struct stats_bound *a,
+                           const struct stats_bound *b);
 
 #endif

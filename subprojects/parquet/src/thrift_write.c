@@ -17,67 +17,67 @@ static void put_field(struct thrift_put *t, int16_t id, enum thrift_type type)
     *last = id;
 }
 
-void thrift_put_begin(struct thrift_put *t)
+void pq_thrift_put_begin(struct thrift_put *t)
 {
     t->depth++;
     assert(t->depth < THRIFT_PUT_DEPTH);
     t->last[t->depth] = 0;
 }
 
-void thrift_put_struct(struct thrift_put *t, int16_t id)
+void pq_thrift_put_struct(struct thrift_put *t, int16_t id)
 {
     put_field(t, id, THRIFT_STRUCT);
-    thrift_put_begin(t);
+    pq_thrift_put_begin(t);
 }
 
-void thrift_put_end(struct thrift_put *t)
+void pq_thrift_put_end(struct thrift_put *t)
 {
     pq_buf_byte(t->out, THRIFT_STOP);
     if (t->depth > 0)
         t->depth--;
 }
 
-void thrift_put_bool(struct thrift_put *t, int16_t id, bool value)
+void pq_thrift_put_bool(struct thrift_put *t, int16_t id, bool value)
 {
     put_field(t, id, value ? THRIFT_TRUE : THRIFT_FALSE);
 }
 
-void thrift_put_i16(struct thrift_put *t, int16_t id, int16_t value)
+void pq_thrift_put_i16(struct thrift_put *t, int16_t id, int16_t value)
 {
     put_field(t, id, THRIFT_I16);
     pq_buf_zigzag(t->out, value);
 }
 
-void thrift_put_i32(struct thrift_put *t, int16_t id, int32_t value)
+void pq_thrift_put_i32(struct thrift_put *t, int16_t id, int32_t value)
 {
     put_field(t, id, THRIFT_I32);
     pq_buf_zigzag(t->out, value);
 }
 
-void thrift_put_i64(struct thrift_put *t, int16_t id, int64_t value)
+void pq_thrift_put_i64(struct thrift_put *t, int16_t id, int64_t value)
 {
     put_field(t, id, THRIFT_I64);
     pq_buf_zigzag(t->out, value);
 }
 
-void thrift_put_bytes(struct pq_buf *out, const void *data, size_t len)
+void pq_thrift_put_bytes(struct pq_buf *out, const void *data, size_t len)
 {
     pq_buf_varint(out, len);
     pq_buf_append(out, data, len);
 }
 
-void thrift_put_binary(struct thrift_put *t, int16_t id, const void *data, size_t len)
+void pq_thrift_put_binary(struct thrift_put *t, int16_t id, const void *data, size_t len)
 {
     put_field(t, id, THRIFT_BINARY);
-    thrift_put_bytes(t->out, data, len);
+    pq_thrift_put_bytes(t->out, data, len);
 }
 
-void thrift_put_text(struct thrift_put *t, int16_t id, const char *text)
+void pq_thrift_put_text(struct thrift_put *t, int16_t id, const char *text)
 {
-    thrift_put_binary(t, id, text, strlen(text));
+    pq_thrift_put_binary(t, id, text, strlen(text));
 }
 
-void thrift_put_list(struct thrift_put *t, int16_t id, enum thrift_type elements, size_t count)
+void pq_thrift_put_list(struct thrift_put *t, int16_t id, enum thrift_type elements, size_t count)
 {
     put_field(t, id, THRIFT_LIST);
     if (count < 15) {
@@ -88,13 +88,13 @@ void thrift_put_list(struct thrift_put *t, int16_t id, enum thrift_type elements
     }
 }
 
-void thrift_put_empty(struct thrift_put *t, int16_t id)
+void pq_thrift_put_empty(struct thrift_put *t, int16_t id)
 {
-    thrift_put_struct(t, id);
-    thrift_put_end(t);
+    pq_thrift_put_struct(t, id);
+    pq_thrift_put_end(t);
 }
 
-void thrift_put_element_bool(struct pq_buf *out, bool value)
+void pq_thrift_put_element_bool(struct pq_buf *out, bool value)
 {
     pq_buf_byte(out, value ? THRIFT_TRUE : THRIFT_FALSE);
 }

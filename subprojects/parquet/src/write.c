@@ -123,7 +123,7 @@ static int check_row(const struct pq_writer *w, const struct pq_value *values, s
 static void group_release(struct row_group *group, size_t column_count)
 {
     for (size_t i = 0; group->chunks != NULL && i < column_count; i++)
-        chunk_release(&group->chunks[i].chunk);
+        pq_chunk_release(&group->chunks[i].chunk);
     free(group->chunks);
 }
 
@@ -132,12 +132,12 @@ void pq_writer_free(struct pq_writer *w)
     if (w == NULL)
         return;
     for (size_t i = 0; w->columns != NULL && i < w->column_count; i++)
-        column_release(&w->columns[i]);
+        pq_column_writer_release(&w->columns[i]);
     free(w->columns);
     for (size_t i = 0; i < w->group_count; i++)
         group_release(&w->groups[i], w->column_count);
     free(w->groups);
-    page_sink_release(&w->sink);
+    pq_page_sink_release(&w->sink);
     pq_buf_release(&w->metadata);
     free((void *)(uintptr_t)w->options.sorting);
     free((void *)(uintptr_t)w->options.created_by);
@@ -161,7 +161,7 @@ static bool copy_columns(struct pq_writer *w, const struct pq_column *columns, s
         c->name = strdup(columns[i].name);
         if (c->name == NULL)
             return false;
-        column_begin(c);
+        pq_column_writer_begin(c);
     }
     return true;
 }
@@ -189,7 +189,7 @@ static bool copy_options(struct pq_writer *w, const struct pq_write_options *o)
     return w->options.created_by != NULL;
 }
 
-int writer_put(struct pq_writer *w, const void *data, size_t len, struct pq_error *err)
+int pq_writer_put(struct pq_writer *w, const void *data, size_t len, struct pq_error *err)
 {
     if (len != 0 && w->options.write(w->options.arg, data, len) != 0)
         return pq_fail(err, PQ_IO, "the file cannot be written at offset %llu",
@@ -211,7 +211,7 @@ int pq_writer_new(const struct pq_column *columns, size_t column_count,
     if (!copy_columns(w, columns, column_count) || !copy_options(w, options))
         rc = pq_fail(err, PQ_LIMIT, "out of memory for %zu columns", column_count);
     if (rc == PQ_OK)
-        rc = writer_put(w, PQ_MAGIC, PQ_MAGIC_LEN, err);
+        rc = pq_writer_put(w, PQ_MAGIC, PQ_MAGIC_LEN, err);
     if (rc != PQ_OK) {
         pq_writer_free(w);
         return rc;
@@ -252,11 +252,11 @@ static int end_group(struct pq_writer *w, struct pq_error *err)
     PQ_TRY(new_group(w, &group, err));
     for (size_t i = 0; i < w->column_count; i++) {
         struct column_writer *c = &w->columns[i];
-        PQ_TRY(column_end(c, &w->sink, w->bytes, err));
-        PQ_TRY(writer_put(w, w->sink.dictionary.data, w->sink.dictionary.len, err));
-        PQ_TRY(writer_put(w, c->pages.data, c->pages.len, err));
+        PQ_TRY(pq_column_writer_end(c, &w->sink, w->bytes, err));
+        PQ_TRY(pq_writer_put(w, w->sink.dictionary.data, w->sink.dictionary.len, err));
+        PQ_TRY(pq_writer_put(w, c->pages.data, c->pages.len, err));
         group->chunks[i].chunk = c->chunk;
-        column_begin(c);
+        pq_column_writer_begin(c);
     }
     w->group_rows = w->group_bytes = 0;
     return PQ_OK;
@@ -284,7 +284,8 @@ int pq_writer_row(struct pq_writer *w, const struct pq_value *values, struct pq_
     PQ_TRY(check_open(w, err));
     PQ_TRY(check_row(w, values, err));
     for (size_t i = 0; i < w->column_count; i++) {
-        int rc = column_append(&w->columns[i], &w->sink, &values[i], &w->group_bytes, err);
+        int rc =
+            pq_column_writer_append(&w->columns[i], &w->sink, &values[i], &w->group_bytes, err);
         if (rc != PQ_OK)
             return settle(w, rc);
     }
@@ -300,10 +301,10 @@ int pq_writer_metadata(struct pq_writer *w, const char *key, const char *value,
 {
     PQ_TRY(check_open(w, err));
     struct thrift_put t = {.out = &w->metadata};
-    thrift_put_begin(&t);
-    thrift_put_text(&t, 1, key);
-    thrift_put_text(&t, 2, value);
-    thrift_put_end(&t);
+    pq_thrift_put_begin(&t);
+    pq_thrift_put_text(&t, 1, key);
+    pq_thrift_put_text(&t, 2, value);
+    pq_thrift_put_end(&t);
     w->metadata_count++;
     return settle(w, pq_buf_check(&w->metadata, err));
 }
@@ -313,9 +314,9 @@ static int write_end(struct pq_writer *w, struct pq_written *ret, struct pq_erro
     PQ_TRY(end_group(w, err));
     ret->data_end = w->bytes;
     ret->rows = w->rows;
-    PQ_TRY(footer_bloom(w, err));
-    PQ_TRY(footer_page_index(w, err));
-    PQ_TRY(footer_metadata(w, err));
+    PQ_TRY(pq_footer_bloom(w, err));
+    PQ_TRY(pq_footer_page_index(w, err));
+    PQ_TRY(pq_footer_metadata(w, err));
     ret->bytes = w->bytes;
     return PQ_OK;
 }

@@ -32,6 +32,6 @@ struct pq_writer {
 };
 
 /** The file's next bytes. */
-int writer_put(struct pq_writer *w, const void *data, size_t len, struct pq_error *err);
+int pq_writer_put(struct pq_writer *w, const void *data, size_t len, struct pq_error *err);
 
 #endif

@@ -30,7 +30,7 @@ static void hybrid_packs_as_in_the_specification(void **state)
     struct pq_buf out = {0};
     for (uint32_t i = 0; i < 8; i++)
         values[i] = i;
-    encode_hybrid(&out, values, 8, 3);
+    pq_encode_hybrid(&out, values, 8, 3);
     assert_bytes(&out, BYTES(1 << 1 | 1, 0x88, 0xc6, 0xfa));
     pq_buf_release(&out);
 }
@@ -42,13 +42,13 @@ static void hybrid_repeats_and_literals_borrow_from_a_run(void **state)
     struct pq_buf out = {0};
     for (size_t i = 0; i < 100; i++)
         values[i] = 300;
-    encode_hybrid(&out, values, 100, 9);
+    pq_encode_hybrid(&out, values, 100, 9);
     assert_bytes(&out, BYTES(0xc8, 0x01, 0x2c, 0x01));
     /* 1 0 1, then 100 times 0: five of those fill the group. */
     out.len = 0;
     for (size_t i = 0; i < 103; i++)
         values[i] = i == 0 || i == 2;
-    encode_hybrid(&out, values, 103, 1);
+    pq_encode_hybrid(&out, values, 103, 1);
     assert_bytes(&out, BYTES(3, 0x05, 0xbe, 0x01, 0x00));
     pq_buf_release(&out);
 }
@@ -59,7 +59,7 @@ static void delta_packs_as_in_the_specification(void **state)
     (void)state;
     static const int32_t values[] = {7, 5, 3, 1, 2, 3, 4, 5};
     struct pq_buf out = {0};
-    encode_delta(&out, (const uint8_t *)values, 8, 4);
+    pq_encode_delta(&out, (const uint8_t *)values, 8, 4);
     /* 128, 4 miniblocks, 8 values, first 7; least delta -2; widths 2 0 0 0; 0 0 0 3 3 3 3. */
     assert_bytes(&out, BYTES(0x80, 0x01, 4, 8, 14, 3, 2, 0, 0, 0, 0xc0, 0x3f, 0, 0, 0, 0, 0, 0));
     pq_buf_release(&out);
@@ -70,7 +70,7 @@ static void delta_of_extremes_keeps_its_width(void **state)
     (void)state;
     static const int64_t values[] = {INT64_MIN, INT64_MAX, INT64_MIN};
     struct pq_buf out = {0};
-    encode_delta(&out, (const uint8_t *)values, 3, 8);
+    pq_encode_delta(&out, (const uint8_t *)values, 3, 8);
     /* Differences modulo 2^64: -1 and 1; 2 above the least takes two bits. */
     size_t start = out.len - 4 - 8;
     assert_int_equal(out.data[start - 1], 1); /* zigzag(-1) */
@@ -84,13 +84,13 @@ static void thrift_fields_are_short_or_long(void **state)
     (void)state;
     struct pq_buf out = {0};
     struct thrift_put t = {.out = &out};
-    thrift_put_i32(&t, 1, -1);
-    thrift_put_bool(&t, 2, true);
-    thrift_put_i64(&t, 20, 300);
-    thrift_put_struct(&t, 21);
-    thrift_put_text(&t, 1, "ab");
-    thrift_put_end(&t);
-    thrift_put_list(&t, 22, THRIFT_I32, 15);
+    pq_thrift_put_i32(&t, 1, -1);
+    pq_thrift_put_bool(&t, 2, true);
+    pq_thrift_put_i64(&t, 20, 300);
+    pq_thrift_put_struct(&t, 21);
+    pq_thrift_put_text(&t, 1, "ab");
+    pq_thrift_put_end(&t);
+    pq_thrift_put_list(&t, 22, THRIFT_I32, 15);
     assert_bytes(&out,
                  BYTES(0x15, 1, 0x11, 6, 40, 0xd8, 4, 0x1c, 0x18, 2, 'a', 'b', 0, 0x19, 0xf5, 15));
     pq_buf_release(&out);
@@ -100,8 +100,8 @@ static void bounds_of(const char *text, bool is_text, struct stats_bound *max)
 {
     struct stats s = {0};
     struct stats_bound min;
-    stats_add_bytes(&s, (const uint8_t *)text, (uint32_t)strlen(text));
-    stats_bounds(&s, PQ_BYTE_ARRAY, is_text, &min, max);
+    pq_stats_add_bytes(&s, (const uint8_t *)text, (uint32_t)strlen(text));
+    pq_stats_bounds(&s, PQ_BYTE_ARRAY, is_text, &min, max);
     assert_true(min.there);
     assert_true(memcmp(min.bytes, text, min.len) == 0);
 }
@@ -154,10 +154,10 @@ static void equal_beginnings_are_told_apart_by_length(void **state)
     struct stats s = {0};
     struct stats_bound min, max;
     memset(data, 'k', sizeof(data));
-    stats_add_bytes(&s, data, 65);
-    stats_add_bytes(&s, data, 64);
-    stats_add_bytes(&s, data, 70);
-    stats_bounds(&s, PQ_BYTE_ARRAY, false, &min, &max);
+    pq_stats_add_bytes(&s, data, 65);
+    pq_stats_add_bytes(&s, data, 64);
+    pq_stats_add_bytes(&s, data, 70);
+    pq_stats_bounds(&s, PQ_BYTE_ARRAY, false, &min, &max);
     assert_true(min.exact && min.len == 64);
     assert_false(max.exact);
     assert_int_equal(max.bytes[63], 'l');
@@ -168,10 +168,10 @@ static void doubles_leave_out_nan_and_widen_zero(void **state)
     (void)state;
     struct stats s = {0};
     struct stats_bound min, max;
-    stats_add_double(&s, __builtin_nan(""));
+    pq_stats_add_double(&s, __builtin_nan(""));
     assert_false(s.any);
-    stats_add_double(&s, 0.0);
-    stats_bounds(&s, PQ_DOUBLE, false, &min, &max);
+    pq_stats_add_double(&s, 0.0);
+    pq_stats_bounds(&s, PQ_DOUBLE, false, &min, &max);
     assert_int_equal(min.bytes[7], 0x80);
     assert_int_equal(max.bytes[7], 0);
 }
