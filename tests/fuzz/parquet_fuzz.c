@@ -1,8 +1,9 @@
 /*
  * tests/fuzz/parquet_fuzz.c: any bytes as a Parquet file. Every row that comes is touched to its
  * last byte, memory keeps its bound, a second reading after a rewind gives the same rows, and one
- * that is pruned or projected gives no more rows than the whole. Input: one byte of options, the
- * file. Checksums of pages are not checked, so that the fuzzer gets past them. Covers:
+ * that is pruned by any column and projected gives no more rows than the whole. Input: one byte of
+ * options (0x80: check the pages' checksums, else the fuzzer gets past them; 0x40, 0x20: no lower,
+ * no upper bound), the file. Covers:
  * subprojects/parquet/src/thrift_read.c subprojects/parquet/src/read_meta.c
  * subprojects/parquet/src/read_schema.c subprojects/parquet/src/read_page.c
  * subprojects/parquet/src/read_column.c subprojects/parquet/src/read_index.c
@@ -17,6 +18,8 @@
 /* A page of a few bytes may truly stand for two billion rows. */
 #define ROWS_MAX 20000
 #define COLUMNS_MAX 64
+#define PRUNED_MAX 16 /* columns */
+#define BOUND_MAX 64  /* bytes */
 #define MEMORY_MAX MIB(4)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -77,35 +80,68 @@ static struct outcome read_rows(struct pq_reader *r, const uint16_t *columns, si
     return o;
 }
 
-/* A range from what the file itself holds: between its first row's value and itself. */
-static void prune(struct pq_reader *r, uint16_t column, const struct pq_value *seen)
+/* Only for want of memory may columns that are there not be chosen. */
+static bool project(struct pq_reader *r, const uint16_t *columns, size_t count)
 {
     struct pq_error err;
-    int status = pq_reader_prune(r, column, seen, seen, &err);
-    ASSERT(status == PQ_OK || status == PQ_USAGE || status == PQ_LIMIT);
+    int status = pq_reader_project(r, columns, count, &err);
+    ASSERT(status == PQ_OK || status == PQ_LIMIT);
+    return status == PQ_OK;
 }
 
-static void read_pruned(struct pq_reader *r, unsigned options, size_t count)
+/* The first row's value in that column; longer bytes are cut into `copy`. */
+static bool first_value(struct pq_reader *r, uint16_t column, uint8_t copy[BOUND_MAX],
+                        struct pq_value *ret)
 {
-    uint16_t column = (uint16_t)(options % count);
-    struct pq_value first, all[COLUMNS_MAX];
     struct pq_error err;
-    if (pq_reader_next(r, all, &err) != PQ_OK)
-        return;
-    first = all[column];
-    uint8_t copy[64];
+    ASSERT(pq_reader_rewind(r, &err) == PQ_OK);
+    bool got = project(r, &column, 1) && pq_reader_next(r, ret, &err) == PQ_OK && !ret->null;
     enum pq_type type = pq_reader_column(r, column)->type;
-    if (!first.null && (type == PQ_BYTE_ARRAY || type == PQ_FIXED_16)) {
-        first.bytes.len = MIN(first.bytes.len, (uint32_t)sizeof(copy));
-        if (first.bytes.len > 0)
-            memcpy(copy, first.bytes.data, first.bytes.len);
-        first.bytes.data = copy;
+    if (got && (type == PQ_BYTE_ARRAY || type == PQ_FIXED_16)) {
+        ret->bytes.len = MIN(ret->bytes.len, (uint32_t)BOUND_MAX);
+        if (ret->bytes.len > 0)
+            memcpy(copy, ret->bytes.data, ret->bytes.len);
+        ret->bytes.data = copy;
     }
     ASSERT(pq_reader_rewind(r, &err) == PQ_OK);
-    prune(r, column, &first);
-    ASSERT(pq_reader_project(r, &column, 1, &err) == PQ_OK);
+    return got;
+}
+
+/* A range from what the file itself holds. */
+static void read_pruned(struct pq_reader *r, uint16_t column, uint8_t options)
+{
+    uint8_t copy[BOUND_MAX];
+    struct pq_value first;
+    struct pq_error err;
+    if (!first_value(r, column, copy, &first))
+        return;
+    int status = pq_reader_prune(r, column, (options & 0x40) != 0 ? NULL : &first,
+                                 (options & 0x20) != 0 ? NULL : &first, &err);
+    ASSERT(status == PQ_OK || status == PQ_USAGE || status == PQ_LIMIT);
     struct outcome o = read_rows(r, &column, 1);
     ASSERT(o.rows <= pq_reader_row_count(r));
+    ASSERT(pq_reader_rewind(r, &err) == PQ_OK);
+    ASSERT(pq_reader_prune(r, column, NULL, NULL, &err) != PQ_USAGE);
+}
+
+static void read_all(struct pq_reader *r, uint8_t options)
+{
+    struct pq_error err;
+    uint16_t columns[COLUMNS_MAX];
+    size_t count = MIN(pq_reader_column_count(r), (size_t)COLUMNS_MAX);
+    for (size_t i = 0; i < count; i++)
+        columns[i] = (uint16_t)i;
+    if (!project(r, columns, count))
+        return;
+    struct outcome once = read_rows(r, columns, count);
+    ASSERT(once.rows <= pq_reader_row_count(r));
+    ASSERT(pq_reader_rewind(r, &err) == PQ_OK);
+    struct outcome twice = read_rows(r, columns, count);
+    /* Buffers grown by the first reading stay, so the bound may be met elsewhere. */
+    if (once.status != PQ_LIMIT && twice.status != PQ_LIMIT)
+        ASSERT(once.status == twice.status && once.rows == twice.rows && once.hash == twice.hash);
+    for (uint16_t i = 0; i < MIN(count, (size_t)PRUNED_MAX); i++)
+        read_pruned(r, i, options);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -125,21 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ASSERT(err.text[0] != '\0');
         return 0;
     }
-    uint16_t columns[COLUMNS_MAX];
-    size_t count = MIN(pq_reader_column_count(r), (size_t)COLUMNS_MAX);
-    for (size_t i = 0; i < count; i++)
-        columns[i] = (uint16_t)i;
-    ASSERT(pq_reader_project(r, columns, count, &err) == PQ_OK);
-    struct outcome once = read_rows(r, columns, count);
-    ASSERT(once.rows <= pq_reader_row_count(r));
-    ASSERT(pq_reader_rewind(r, &err) == PQ_OK);
-    struct outcome twice = read_rows(r, columns, count);
-    /* Buffers grown by the first reading stay, so the bound may be met elsewhere. */
-    if (once.status != PQ_LIMIT && twice.status != PQ_LIMIT)
-        ASSERT(once.status == twice.status && once.rows == twice.rows && once.hash == twice.hash);
-    ASSERT(pq_reader_rewind(r, &err) == PQ_OK);
-    if (count > 0)
-        read_pruned(r, data[0], count);
+    read_all(r, data[0]);
     pq_reader_free(r);
     return 0;
 }
