@@ -41,12 +41,11 @@ static const struct cli_option options[] = {
 
 /* To a file ----------------------------------------------------------------------------------- */
 
-static bool on_progress(void *arg, uint64_t done, uint64_t total)
+static void on_progress(void *arg, uint64_t done, uint64_t total)
 {
     struct progress *p = arg;
     p->total_bytes = total;
     progress_update(p, done, 0);
-    return true;
 }
 
 static err_t write_one(struct source *s, const struct place *place, const struct recovery_ask *ask,
@@ -56,7 +55,7 @@ static err_t write_one(struct source *s, const struct place *place, const struct
     struct progress bar;
     TRY(rebuild_plan(s, place->namespace_name, place->collection, &ask->asked.target, &plan));
     progress_start(&bar, "restore", 0);
-    const struct restore_progress progress = {on_progress, &bar};
+    const struct rebuild_progress progress = {on_progress, &bar};
     const struct restore_output output = {ask->format, path, STDOUT_FILENO};
     err_t err = restore_to_file(s, place->namespace_name, place->collection, &plan, &output,
                                 &progress, ret);
@@ -243,7 +242,12 @@ static int drill(const struct cli_args *args, const struct place *place,
     if (rc != EXIT_OK)
         return rc;
     const struct target *target = ask->asked.has_target ? &ask->asked.target : NULL;
-    err_t err = restore_drill(opened.source, place->namespace_name, place->collection, target, &r);
+    struct progress bar;
+    progress_start(&bar, "drill", 0);
+    const struct rebuild_progress progress = {on_progress, &bar};
+    err_t err = restore_drill(opened.source, place->namespace_name, place->collection, target,
+                              &progress, &r);
+    progress_end(&bar);
     if (err == OK) {
         print_drill(args, &r);
         rc = r.passed ? EXIT_OK : EXIT_FAILED;

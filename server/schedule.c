@@ -233,7 +233,7 @@ static err_t drill(struct schedule *s, const char *namespace_name, const struct 
                    struct drill_result *ret)
 {
     struct slice name = slice_of(c->name);
-    TRY(restore_drill(s->source, namespace_name, name, NULL, ret));
+    TRY(restore_drill(s->source, namespace_name, name, NULL, NULL, ret));
     metric_inc(M_drills_total);
     metric_add(M_drills_failed_total, !ret->passed);
     if (!ret->passed)

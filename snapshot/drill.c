@@ -26,6 +26,7 @@
 
 struct drill {
     struct plan_question *question;
+    const struct rebuild_progress *progress; /* NULL: nobody watches */
     struct rebuild_plan plan;
     struct drill_result result;
 };
@@ -138,13 +139,15 @@ static err_t compare(const struct plan_question *q, int64_t lsn_to, struct state
     return OK;
 }
 
-static err_t prove(const struct plan_question *q, const struct rebuild_plan *plan)
+static err_t prove(const struct drill *d, const struct rebuild_plan *plan)
 {
+    const struct plan_question *q = d->question;
     struct rebuild *r;
     struct state_doc doc;
     uint64_t rows;
     err_t err;
     TRY(rebuild_open(q->source, q->namespace_name, q->collection, plan, &r));
+    rebuild_watch(r, d->progress);
     do
         err = rebuild_next(r, &doc);
     while (err == OK);
@@ -163,7 +166,7 @@ static err_t prove_shortcut(const struct drill *d)
     TRY(plan_choose(&q->extent, &q->snapshots, &goal, &shorter));
     if (shorter.snapshot.lsn_to == d->plan.snapshot.lsn_to)
         return OK;
-    return prove(q, &shorter);
+    return prove(d, &shorter);
 }
 
 static err_t run(struct drill *d)
@@ -174,7 +177,7 @@ static err_t run(struct drill *d)
     r->deltas = d->plan.delta_count;
     if (d->plan.snapshot.path != NULL)
         snprintf(r->base, sizeof(r->base), "%s", d->plan.snapshot.path);
-    TRY(prove(d->question, &d->plan));
+    TRY(prove(d, &d->plan));
     return prove_shortcut(d);
 }
 
@@ -194,7 +197,8 @@ static void set_text(struct drill_result *r, const char *text)
 }
 
 err_t restore_drill(struct source *s, const char *namespace_name, struct slice collection,
-                    const struct target *t, struct drill_result *ret)
+                    const struct target *t, const struct rebuild_progress *progress,
+                    struct drill_result *ret)
 {
     struct clock *clock = source_clock(s);
     if (source_store(s) == NULL)
@@ -202,7 +206,8 @@ err_t restore_drill(struct source *s, const char *namespace_name, struct slice c
     CLEANUP(plan_question_release)
     struct plan_question q = {
         .source = s, .namespace_name = namespace_name, .collection = collection, .target = t};
-    struct drill d = {.question = &q, .result = {.lsn = -1, .at_us = clock_wall_us(clock)}};
+    struct drill d = {
+        .question = &q, .progress = progress, .result = {.lsn = -1, .at_us = clock_wall_us(clock)}};
     int64_t began = clock_mono_ns(clock);
     err_t err = run(&d);
     rebuild_plan_free(&d.plan);

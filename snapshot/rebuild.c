@@ -17,6 +17,7 @@
 #define AHEAD_ROWS 50000
 /** How often files may be replaced between a plan and its opening. */
 #define OPEN_TRIES 5
+#define PROGRESS_ROWS 4096 /* between two calls */
 
 struct rebuild {
     const struct source *source; /* borrowed */
@@ -28,6 +29,7 @@ struct rebuild {
     int64_t log_ts_max_us;
     _Atomic uint64_t done; /* written by the thread that runs the merge */
     uint64_t total;
+    const struct rebuild_progress *progress; /* borrowed, or NULL */
 
     uint64_t rows;
     struct state_hash have;
@@ -226,6 +228,12 @@ static err_t next_merged(struct rebuild *r, struct state_doc *ret)
     return r->ahead != NULL ? ahead_next(r->ahead, ret) : merge_next(r->merge, ret);
 }
 
+static void show_progress(const struct rebuild *r)
+{
+    uint64_t done = atomic_load_explicit(&r->done, memory_order_relaxed);
+    r->progress->fn(r->progress->arg, MIN(done, r->total), r->total);
+}
+
 err_t rebuild_next(struct rebuild *r, struct state_doc *ret)
 {
     TRY(source_check_stop(r->source));
@@ -234,7 +242,8 @@ err_t rebuild_next(struct rebuild *r, struct state_doc *ret)
         return check_end(r);
     TRY(err);
     state_hash_add(&r->have, state_hash_of(ret->id, ret->doc));
-    r->rows++;
+    if (++r->rows % PROGRESS_ROWS == 0 && r->progress != NULL)
+        show_progress(r);
     return OK;
 }
 
@@ -244,11 +253,9 @@ struct state_hash rebuild_hash(const struct rebuild *r, uint64_t *ret_rows)
     return r->have;
 }
 
-void rebuild_progress(const struct rebuild *r, uint64_t *ret_done, uint64_t *ret_total)
+void rebuild_watch(struct rebuild *r, const struct rebuild_progress *progress)
 {
-    uint64_t done = atomic_load_explicit(&r->done, memory_order_relaxed);
-    *ret_done = MIN(done, r->total);
-    *ret_total = r->total;
+    r->progress = progress;
 }
 
 void rebuild_close(struct rebuild *r)

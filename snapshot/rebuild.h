@@ -102,8 +102,14 @@ err_t rebuild_open(struct source *s, const char *namespace_name, struct slice co
 err_t rebuild_next(struct rebuild *r, struct state_doc *ret) MUST_USE;
 /** The state hash and the count of the documents so far. */
 struct state_hash rebuild_hash(const struct rebuild *r, uint64_t *ret_rows);
-/** Bytes read and bytes to read, for progress. */
-void rebuild_progress(const struct rebuild *r, uint64_t *ret_done, uint64_t *ret_total);
+/** Called now and then, by the thread that takes the documents, with bytes read and bytes to read.
+ */
+struct rebuild_progress {
+    void (*fn)(void *arg, uint64_t done, uint64_t total);
+    void *arg;
+};
+/** Borrowed until the close; NULL: nobody watches. */
+void rebuild_watch(struct rebuild *r, const struct rebuild_progress *progress);
 void rebuild_close(struct rebuild *r); /* NULL-safe */
 
 /** LSNs [from, to). */

@@ -9,8 +9,6 @@
 
 #include "snapshot/sink.h"
 
-#define PROGRESS_ROWS 4096
-
 typedef err_t (*sink_open_fn)(struct io *io, const char *path, struct sink *ret);
 
 static const sink_open_fn sink_openers[] = {
@@ -19,29 +17,13 @@ static const sink_open_fn sink_openers[] = {
     [RESTORE_SQLITE] = sink_sqlite_open,
 };
 
-static err_t report(const struct rebuild *r, const struct restore_progress *progress)
-{
-    uint64_t done, total;
-    if (progress == NULL || progress->fn == NULL)
-        return OK;
-    rebuild_progress(r, &done, &total);
-    if (!progress->fn(progress->arg, done, total))
-        return err_fail(ERR_UNAVAILABLE, "the restore was cancelled");
-    return OK;
-}
-
 /** Everything from the stream into the sink. */
-static err_t pour(struct rebuild *r, const struct sink *sink,
-                  const struct restore_progress *progress, struct restore_result *result)
+static err_t pour(struct rebuild *r, const struct sink *sink, struct restore_result *result)
 {
     struct state_doc doc;
-    uint64_t rows = 0;
     err_t err;
-    while ((err = rebuild_next(r, &doc)) == OK) {
+    while ((err = rebuild_next(r, &doc)) == OK)
         TRY(sink->ops->add(sink->arg, &doc));
-        if (++rows % PROGRESS_ROWS == 0)
-            TRY(report(r, progress));
-    }
     if (err != ERR_END)
         return err;
     result->hash = rebuild_hash(r, &result->rows);
@@ -75,13 +57,13 @@ static err_t publish(struct io *io, const char *temp, const char *path)
 }
 
 static err_t to_path(struct io *io, struct rebuild *r, enum restore_format format, const char *path,
-                     const struct restore_progress *progress, struct restore_result *result)
+                     struct restore_result *result)
 {
     struct sink sink;
     CLEANUP(xfree_ptr) char *temp = xasprintf("%s.partial-%ld", path, (long)getpid());
     err_t err = sink_openers[format](io, temp, &sink);
     if (err == OK) {
-        err = pour(r, &sink, progress, result);
+        err = pour(r, &sink, result);
         sink.ops->close(sink.arg);
     }
     if (err == OK)
@@ -98,19 +80,18 @@ static err_t to_path(struct io *io, struct rebuild *r, enum restore_format forma
     return OK;
 }
 
-static err_t to_fd(struct rebuild *r, int fd, const struct restore_progress *progress,
-                   struct restore_result *result)
+static err_t to_fd(struct rebuild *r, int fd, struct restore_result *result)
 {
     struct sink sink;
     TRY(sink_ndjson_open_fd(fd, &sink));
-    err_t err = pour(r, &sink, progress, result);
+    err_t err = pour(r, &sink, result);
     sink.ops->close(sink.arg);
     return err;
 }
 
 err_t restore_to_file(struct source *s, const char *namespace_name, struct slice collection,
                       const struct rebuild_plan *plan, const struct restore_output *output,
-                      const struct restore_progress *progress, struct restore_result *ret)
+                      const struct rebuild_progress *progress, struct restore_result *ret)
 {
     struct restore_result result = {0};
     struct rebuild *r;
@@ -119,9 +100,10 @@ err_t restore_to_file(struct source *s, const char *namespace_name, struct slice
     if (output->path != NULL)
         TRY(check_absent(source_io(s), output->path));
     TRY(rebuild_open(s, namespace_name, collection, plan, &r));
+    rebuild_watch(r, progress);
     err_t err = output->path != NULL
-                    ? to_path(source_io(s), r, output->format, output->path, progress, &result)
-                    : to_fd(r, output->fd, progress, &result);
+                    ? to_path(source_io(s), r, output->format, output->path, &result)
+                    : to_fd(r, output->fd, &result);
     rebuild_close(r);
     if (err == OK)
         *ret = result;

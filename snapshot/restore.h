@@ -12,12 +12,6 @@
 
 enum restore_format { RESTORE_NDJSON, RESTORE_PARQUET, RESTORE_SQLITE };
 
-/** Called now and then with bytes done and in all; false cancels (ERR_UNAVAILABLE). */
-struct restore_progress {
-    bool (*fn)(void *arg, uint64_t done, uint64_t total);
-    void *arg;
-};
-
 struct restore_result {
     uint64_t rows;
     struct state_hash hash;
@@ -31,7 +25,7 @@ struct restore_output {
 };
 err_t restore_to_file(struct source *s, const char *namespace_name, struct slice collection,
                       const struct rebuild_plan *plan, const struct restore_output *output,
-                      const struct restore_progress *progress, struct restore_result *ret) MUST_USE;
+                      const struct rebuild_progress *progress, struct restore_result *ret) MUST_USE;
 
 /** Calls fn for each document that is not the same in both reconstructions, by id; NULL: absent
  * there. */
@@ -81,7 +75,8 @@ struct drill_result {
  * ERR_NOT_FOUND: no such collection, or nothing in the store yet; ERR_VALIDATION: nothing is
  * recorded that far back, and what rebuild_plan says of targets; ERR_UNAVAILABLE: stopped. */
 err_t restore_drill(struct source *s, const char *namespace_name, struct slice collection,
-                    const struct target *t, struct drill_result *ret) MUST_USE;
+                    const struct target *t, const struct rebuild_progress *progress,
+                    struct drill_result *ret) MUST_USE;
 /** Keeps the outcome as the collection's last, in <ns>/<collection>/drill.json, durably; beside a
  * running server, too. ERR_IO, ERR_NO_SPACE. */
 err_t drill_save(struct source *s, const char *namespace_name, struct slice collection,

@@ -65,7 +65,7 @@ static void damage(struct world *w, const char *pattern)
 static struct drill_result drilled(struct source *s, const struct target *t)
 {
     struct drill_result r;
-    err_t err = restore_drill(s, NS, collection, t, &r);
+    err_t err = restore_drill(s, NS, collection, t, NULL, &r);
     if (err != OK)
         fail_msg("%s", err_text(err));
     return r;
@@ -178,8 +178,9 @@ static void a_target_means_the_newest_record_before_it(void **state UNUSED)
         {{.kind = TARGET_SNAPSHOT, .name = (char[]){"none"}}, ERR_NOT_FOUND},
     };
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
-        assert_int_equal(restore_drill(s, NS, collection, &refused[i].target, &r), refused[i].err);
-    assert_int_equal(restore_drill(s, NS, SLICE("none"), NULL, &r), ERR_NOT_FOUND);
+        assert_int_equal(restore_drill(s, NS, collection, &refused[i].target, NULL, &r),
+                         refused[i].err);
+    assert_int_equal(restore_drill(s, NS, SLICE("none"), NULL, NULL, &r), ERR_NOT_FOUND);
     source_close(s);
     end_world(&w);
 }
@@ -225,7 +226,7 @@ static void every_record_of_a_random_history_passes(void **state UNUSED)
                 struct drill_result r;
                 const struct target t = {.kind = TARGET_LSN,
                                          .value = (int64_t)next_random((uint64_t)w.next_lsn)};
-                err_t err = restore_drill(s, NS, collection, &t, &r);
+                err_t err = restore_drill(s, NS, collection, &t, NULL, &r);
                 if (err != ERR_VALIDATION && (err != OK || !r.passed || r.lsn > t.value))
                     fail_msg("seed %llu LSN %lld: %s %s", (unsigned long long)seed,
                              (long long)t.value, err_text(err), r.text);
@@ -280,7 +281,7 @@ static void a_stop_ends_what_takes_long(void **state UNUSED)
     change(&w, 10);
     clock_manual_advance_us(&w.clock, INT64_C(86400000000));
     atomic_store(&stop, true);
-    assert_int_equal(restore_drill(s, NS, collection, NULL, &r), ERR_UNAVAILABLE);
+    assert_int_equal(restore_drill(s, NS, collection, NULL, NULL, &r), ERR_UNAVAILABLE);
     assert_int_equal(snapshot_create(s, NS, collection, SNAPSHOT_DAILY, &made), ERR_UNAVAILABLE);
     assert_int_equal(snapshot_compact(s, NS, collection), ERR_UNAVAILABLE);
     assert_int_equal(snapshot_cleanup(s, NS, collection, &none, false, NULL, NULL),

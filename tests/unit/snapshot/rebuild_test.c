@@ -404,7 +404,7 @@ static void a_damaged_delta_is_named_and_never_an_answer(void **state)
     fill(&w);
     const struct source_options o = live(&w);
     assert_ok(source_open(&o, &s));
-    assert_ok(restore_drill(s, NS, collection, NULL, &drill));
+    assert_ok(restore_drill(s, NS, collection, NULL, NULL, &drill));
     assert_true(drill.passed);
     assert_ok(rebuild_plan(s, NS, collection, &latest, &plan));
     snprintf(command, sizeof(command),
@@ -419,7 +419,7 @@ static void a_damaged_delta_is_named_and_never_an_answer(void **state)
                      ERR_CORRUPT);
     assert_non_null(strstr(err_text(ERR_CORRUPT), "000002"));
     assert_int_equal(seen, 30); /* the first delta's */
-    assert_ok(restore_drill(s, NS, collection, NULL, &drill));
+    assert_ok(restore_drill(s, NS, collection, NULL, NULL, &drill));
     assert_false(drill.passed);
     assert_non_null(strstr(drill.text, "000002"));
     rebuild_plan_free(&plan);
