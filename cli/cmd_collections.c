@@ -119,14 +119,17 @@ static void print_json(const struct row *r)
 static void print_text(const struct row *r)
 {
     char count[24] = "?", last[TIMEFMT_MAX] = "-", drill[TIMEFMT_MAX] = "never";
-    CLEANUP(xfree_ptr) char *name = xasprintf("%s/%s", r->namespace_name, r->name);
+    CLEANUP(buf_release) struct buf name = BUF_INIT;
+    buf_printf(&name, "%s/", r->namespace_name);
+    recovery_append_shown(&name, r->name);
     if (r->count >= 0)
         snprintf(count, sizeof(count), "%" PRId64, r->count);
     if (r->last_ts != INT64_MIN)
         timefmt_rfc3339(r->last_ts, last);
     if (r->has_drill)
         timefmt_rfc3339(r->drill.at_us, drill);
-    printf("%-32s %12s  %-27s %9zu  %s%s\n", name, count, last, r->snapshots, drill,
+    printf("%-32.*s %12s  %-27s %9zu  %s%s\n", (int)name.len, name.data, count, last, r->snapshots,
+           drill,
            !r->has_drill     ? ""
            : r->drill.passed ? " passed"
                              : " FAILED");

@@ -138,6 +138,9 @@ int recovery_open(const struct cli_args *args, struct recovery *ret)
     return rc == EXIT_OK ? open_source(args, false, ret) : rc;
 }
 
+/** Another process has the data directory; nothing was printed. */
+#define SERVED (-2)
+
 static int take_lock(const struct cli_args *args, struct recovery *r)
 {
     CLEANUP(xfree_ptr) char *log_dir = xasprintf("%s/log", r->data_dir);
@@ -145,11 +148,12 @@ static int take_lock(const struct cli_args *args, struct recovery *r)
         return EXIT_OK;
     err_t err = lockfile_take(r->data_dir, &r->lock);
     if (err == ERR_LOCKED)
-        return RECOVERY_SERVED;
+        return SERVED;
     return err == OK ? EXIT_OK : recovery_failed(args, err);
 }
 
-int recovery_open_writable(const struct cli_args *args, struct recovery *ret)
+/** For writing to the store, with the data directory's lock held. */
+static int open_writable(const struct cli_args *args, struct recovery *ret)
 {
     int rc = read_settings(args, ret);
     if (rc == EXIT_OK && ret->data_dir != NULL)
@@ -198,8 +202,8 @@ int recovery_do(const struct cli_args *args, const struct recovery_work *w, void
     CLEANUP(recovery_close) struct recovery r = RECOVERY_INIT;
     if (options_has(args, "server"))
         return ask_server(args, w, NULL);
-    int rc = recovery_open_writable(args, &r);
-    if (rc == RECOVERY_SERVED)
+    int rc = open_writable(args, &r);
+    if (rc == SERVED)
         return ask_holder(args, w, r.data_dir);
     if (rc != EXIT_OK)
         return rc;
@@ -215,6 +219,13 @@ int recovery_failed(const struct cli_args *args, err_t err)
 }
 
 /* What it looks like -------------------------------------------------------------------------- */
+
+void recovery_append_shown(struct buf *out, const char *name)
+{
+    CLEANUP(buf_release) struct buf quoted = BUF_INIT;
+    buf_append_json(&quoted, name, strlen(name));
+    buf_append(out, quoted.data + 1, quoted.len - 2);
+}
 
 void recovery_plan_text(struct buf *out, const struct rebuild_plan *plan)
 {

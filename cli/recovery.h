@@ -44,10 +44,6 @@ struct recovery {
 /** Opens what --data, --config and --store name, for reading. EXIT_OK, or the exit status after a
  * message. `ret` is RECOVERY_INIT; recovery_close in any case. */
 int recovery_open(const struct cli_args *args, struct recovery *ret);
-/** The same for writing to the store, with the data directory's lock held. RECOVERY_SERVED: another
- * process has it (nothing was printed); data_dir and config are set. */
-#define RECOVERY_SERVED (-2)
-int recovery_open_writable(const struct cli_args *args, struct recovery *ret);
 void recovery_close(struct recovery *r);
 
 /** What writes to the store is done by the server where one runs on the data directory, or --server
@@ -72,6 +68,9 @@ bool recovery_time(const struct cli_args *args, const char *option, int64_t *val
  * ret->name. False after a message. */
 bool recovery_target(const struct cli_args *args, const char *text, struct target *ret);
 
+/** A name that others chose, for people: control characters as in JSON, so that none reaches their
+ * terminal. */
+void recovery_append_shown(struct buf *out, const char *name);
 /** A plan as lines for people. */
 void recovery_plan_text(struct buf *out, const struct rebuild_plan *plan);
 

@@ -181,7 +181,9 @@ void recovery_ask_print(const struct cli_args *args, json_t *reply)
                number_of(reply, "skippedCount"));
     json_array_foreach(json_object_get(reply, "skipped"), i, item)
     {
+        CLEANUP(buf_release) struct buf line = BUF_INIT;
         const char *id = json_string_value(json_object_get(item, "docId"));
-        printf("          %s\n", id != NULL ? id : "?");
+        recovery_append_shown(&line, id != NULL ? id : "?");
+        printf("          %.*s\n", (int)line.len, line.data);
     }
 }

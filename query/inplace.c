@@ -5,10 +5,11 @@
  *
  *     diff ──> batch of events ──> writer ──> durable ──> next batch … ──> applied ──> report
  *
- * P1  A batch is submitted when the one before it is durable: what was appended is always a prefix
- * of the diff. Killed half-way, each document is old or new, and a second run makes the rest. P2
- * What the report calls skipped is what the state skipped, read back from the log; memory is that
- *     of one batch and 16 bytes per batch made.
+ * P1. A batch is submitted when the one before it is durable: what was appended is always a prefix
+ *     of the diff. Killed half-way, each document is old or new, and a second run makes the rest.
+ *
+ * P2. What the report calls skipped is what the state skipped, read back from the log; memory is
+ *     that of one batch and 16 bytes per batch made.
  */
 #include <stdio.h>
 #include <stdlib.h>

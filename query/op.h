@@ -5,10 +5,13 @@
  *                                       ^   │ MORE ──> piece; when it has left: next step
  *                                       │   └ WAIT ──> an append, or the time is over: next step
  *
- * O1  Either a worker has the operation (`busy`), or a message or wait is due, or it is the
- * reactor's: never two at once, so its fields need no lock. Only `cancelled` is read across. O2 The
- * exchange is touched by the reactor alone; once it is gone `x` is NULL. O3  `close` of its kind
- * runs once, on a worker, after a step that ended or failed, or after an abort.
+ * O1. Either a worker has the operation (`busy`), or a message or wait is due, or it is the
+ *     reactor's: never two at once, so its fields need no lock. Only `cancelled` is read across.
+ *
+ * O2. The exchange is touched by the reactor alone; once it is gone `x` is NULL.
+ *
+ * O3. `close` of its kind runs once, on a worker, after a step that ended or failed, or after an
+ *     abort.
  */
 #ifndef QUERY_OP_H
 #define QUERY_OP_H

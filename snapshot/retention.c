@@ -2,14 +2,20 @@
  * snapshot/retention.c: what may go.
  *
  * R1. Every point inside the window can be restored: a snapshot made at or before the window's
- * start, whose changes are all dated at or before it (it may then serve each time inside), stays:
- * the *base*, the newest of those that the chain of deltas reaches. All deltas that hold a change
- * that the base does not cover stay, too. R2. A delta that was written, or that holds a change
- * dated, inside the window stays anyhow: history and undo need it. R3. Deltas leave from the front
- * only: the chain has no gap. R4. Snapshots on demand stay. Of the daily and of the monthly ones
- * the newest stay, as many as the settings say; the base stays. R5. Without a base no delta leaves,
- * and the oldest snapshot that the chain reaches stays (the window may have been made longer, or
- * the clock set back).
+ *     start, whose changes are all dated at or before it (it may then serve each time inside),
+ *     stays: the *base*, the newest of those that the chain of deltas reaches. All deltas that hold
+ *     a change that the base does not cover stay, too.
+ *
+ * R2. A delta that was written, or that holds a change dated, inside the window stays anyhow:
+ *     history and undo need it.
+ *
+ * R3. Deltas leave from the front only: the chain has no gap.
+ *
+ * R4. Snapshots on demand stay until they are deleted. Of the daily and of the monthly ones the
+ *     newest stay, as many as the settings say; the base stays.
+ *
+ * R5. Without a base no delta leaves, and the oldest snapshot that the chain reaches stays (the
+ *     window may have been made longer, or the clock set back).
  */
 #include "snapshot/retention.h"
 

@@ -68,6 +68,13 @@ def test_the_same_without_a_server(server, run):
     assert len(server.get("/state/default/users").text.splitlines()) == 3
 
 
+def test_names_reach_no_terminal_as_control_characters(server, run):
+    server.ingest({"type": "collection.insert", "ts": STAMP, "collection": "a\n\x1b[2Jb", "docId": "x", "doc": {}})
+    shown = good(run("collections", "--data", server.data))
+    assert "default/a\\u000a\\u001b[2Jb" in shown and "\x1b" not in shown
+    assert rows(run("collections", "--data", server.data, "--json"))[0]["collection"] == "a\n\x1b[2Jb"
+
+
 @pytest.mark.short
 def test_arguments_of_snapshot(run):
     for arguments, says in [(["delete", "default/users"], "NAME is missing"), (["create", "default/users", "x"], "unexpected"),
