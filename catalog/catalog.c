@@ -116,8 +116,7 @@ static err_t connect_db(struct catalog *c, struct io *io)
     return prepare(c, "DELETE FROM setting WHERE name = ?1", &c->drop);
 }
 
-/* -- settings
- * --------------------------------------------------------------------------------------- */
+/* Settings ------------------------------------------------------------------------------------ */
 
 static err_t get_locked(struct catalog *c, const char *name, char **ret_value)
 {
@@ -184,8 +183,7 @@ err_t catalog_set(struct catalog *c, const char *name, const char *value)
     return catalog_set_all(c, &(struct catalog_setting){name, value}, 1);
 }
 
-/* -- the cluster's id
- * --------------------------------------------------------------------------------- */
+/* The cluster's id ---------------------------------------------------------------------------- */
 
 /** Base64url without padding (RFC 4648 section 5). */
 static void encode_id(const uint8_t bytes[CLUSTER_ID_BYTES], char out[CLUSTER_ID_TEXT + 1])

@@ -36,8 +36,7 @@ int vfs_failed(struct vfs *v, err_t err, int sqlite_code)
     return err == ERR_NO_SPACE ? SQLITE_FULL : sqlite_code;
 }
 
-/* -- files ----------------------------------------------------------------------------------------
- */
+/* Files --------------------------------------------------------------------------------------- */
 
 static int file_close(sqlite3_file *f)
 {
@@ -170,8 +169,7 @@ static const sqlite3_io_methods shared_methods = {
     .xShmUnmap = share_unmap,
 };
 
-/* -- the VFS
- * ---------------------------------------------------------------------------------------- */
+/* The VFS ------------------------------------------------------------------------------------- */
 
 static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *f, int flags, int *ret_flags)
 {

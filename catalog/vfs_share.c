@@ -70,8 +70,7 @@ static void init_nodes(void)
     lock_init(&nodes_lock, LOCK_RANK_LEAF);
 }
 
-/* -- locks of a descriptor
- * ------------------------------------------------------------------------- */
+/* Locks of a descriptor ----------------------------------------------------------------------- */
 
 static int lock_range(int fd, short type, int64_t start, int64_t len)
 {
@@ -185,8 +184,7 @@ bool share_has_moved(struct vfs_file *file)
            named.st_dev != open_file.st_dev;
 }
 
-/* -- attaching
- * ------------------------------------------------------------------------------------- */
+/* Attaching ----------------------------------------------------------------------------------- */
 
 /** Whoever is first empties what a crash may have left; then everybody holds DMS shared. */
 static int attach_dms(struct vfs_file *file, struct vfs_share *s)
@@ -287,8 +285,7 @@ static int attach(struct vfs_file *file, int region_bytes)
     return SQLITE_OK;
 }
 
-/* -- memory
- * ---------------------------------------------------------------------------------------- */
+/* Memory -------------------------------------------------------------------------------------- */
 
 static void *node_region(struct share_node *n, int region, int size, bool extend)
 {
@@ -369,8 +366,7 @@ int share_map(sqlite3_file *f, int region, int size, int extend, void volatile *
     return rc;
 }
 
-/* -- its locks
- * ------------------------------------------------------------------------------------- */
+/* Its locks ----------------------------------------------------------------------------------- */
 
 static bool node_may_lock(const struct share_node *n, const struct vfs_share *s, int i,
                           bool exclusive)

@@ -37,7 +37,7 @@ struct kafka_client {
     struct arena arena; /* of the reply being read */
 };
 
-/* The connection ------------------------------------------------------------------------- */
+/* The connection ------------------------------------------------------------------------------ */
 
 static err_t address_split(const char *text, char *host, size_t host_len, const char **ret_port)
 {
@@ -194,7 +194,7 @@ static err_t reply_end(const struct kafka_client *c, struct wire_reader *r)
     return OK;
 }
 
-/* Calls ---------------------------------------------------------------------------------- */
+/* Calls --------------------------------------------------------------------------------------- */
 
 err_t kafka_client_partitions(struct kafka_client *c, const char *topic, unsigned *ret_count)
 {
@@ -246,7 +246,7 @@ err_t kafka_client_list_offset(struct kafka_client *c, const char *topic, unsign
     return OK;
 }
 
-/* Fetch ---------------------------------------------------------------------------------- */
+/* Fetch --------------------------------------------------------------------------------------- */
 
 static err_t batch_deliver(const uint8_t *data, size_t len, struct kafka_position *pos,
                            kafka_record_fn fn, void *arg)

@@ -54,7 +54,7 @@ struct fetch_state {
     struct reactor_msg warm_msg;
 };
 
-/* One look ------------------------------------------------------------------------------- */
+/* One look ------------------------------------------------------------------------------------ */
 
 struct fetch_look {
     int64_t room;  /* bytes that may still go into the reply */
@@ -149,7 +149,7 @@ static bool fetch_look(struct fetch_state *st)
     return look.error || look.more || look.bytes >= wanted || st->row_count == 0;
 }
 
-/* Answer --------------------------------------------------------------------------------- */
+/* Answer -------------------------------------------------------------------------------------- */
 
 static void row_write(struct kafka_request *rq, struct wire_writer *w, struct fetch_row *row)
 {
@@ -178,7 +178,7 @@ static void fetch_answer(struct fetch_state *st)
     request_done(rq);
 }
 
-/* Cold data ------------------------------------------------------------------------------ */
+/* Cold data ----------------------------------------------------------------------------------- */
 
 /** Worker thread. */
 static void read_in(struct worker_job *job)
@@ -212,7 +212,7 @@ static void fetch_finish(struct fetch_state *st)
         fetch_answer(st);
 }
 
-/* Parking -------------------------------------------------------------------------------- */
+/* Parking ------------------------------------------------------------------------------------- */
 
 /** The appending thread. */
 static void on_append(struct shard_waiter *waiter)
@@ -299,7 +299,7 @@ static void on_fetch_gone(struct kafka_request *rq)
         request_done(rq);
 }
 
-/* The request ---------------------------------------------------------------------------- */
+/* The request --------------------------------------------------------------------------------- */
 
 static void rows_make(struct fetch_state *st)
 {

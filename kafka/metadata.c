@@ -126,7 +126,7 @@ static void metadata_answer(struct metadata_state *st)
     request_done(rq);
 }
 
-/* Creation ------------------------------------------------------------------------------- */
+/* Creation ------------------------------------------------------------------------------------ */
 
 static bool may_create(const struct metadata_state *st, struct slice name)
 {

@@ -46,7 +46,7 @@ static void row_refuse(struct produce_row *row, int16_t error, const char *text)
     row->p->error_text = text;
 }
 
-/* Answer --------------------------------------------------------------------------------- */
+/* Answer -------------------------------------------------------------------------------------- */
 
 static void row_settle(struct produce_row *row)
 {
@@ -95,7 +95,7 @@ static void on_batch_done(struct write_batch *batch)
         reactor_post(request_reactor(st->rq), &st->msg);
 }
 
-/* Batches -------------------------------------------------------------------------------- */
+/* Batches ------------------------------------------------------------------------------------- */
 
 static void row_submit(struct produce_row *row, const struct batch_header *header)
 {
@@ -135,7 +135,7 @@ static void row_take(struct produce_row *row)
     row_submit(row, &header);
 }
 
-/* The request ---------------------------------------------------------------------------- */
+/* The request --------------------------------------------------------------------------------- */
 
 /** An error that holds for the whole request, or 0. */
 static int16_t request_error(const struct produce_state *st, const char **ret_text)

@@ -72,7 +72,7 @@ static void session_reject(struct kafka_session *s, const char *why)
     session_stop(s);
 }
 
-/* The queue ------------------------------------------------------------------------------ */
+/* The queue ----------------------------------------------------------------------------------- */
 
 static void request_free(struct kafka_request *rq)
 {
@@ -152,7 +152,7 @@ unsigned request_waited_ms(const struct kafka_request *rq)
     return since == 0 ? 0 : (unsigned)((clock_mono_ns(rq->door->clock) - since) / 1000000);
 }
 
-/* The timer ------------------------------------------------------------------------------ */
+/* The timer ----------------------------------------------------------------------------------- */
 
 /** Tells the request in work that its time is over, if it cares. */
 static bool blocker_hurry(struct kafka_session *s)
@@ -202,7 +202,7 @@ void request_timer_stop(struct kafka_request *rq)
         uv_timer_stop(&rq->session->timer);
 }
 
-/* Taking requests ------------------------------------------------------------------------ */
+/* Taking requests ----------------------------------------------------------------------------- */
 
 /** The bytes as the handler may keep them: in the request's memory unless its API borrows. */
 static struct wire_reader request_reader(struct kafka_request *rq, const char *body, size_t len)
@@ -360,7 +360,7 @@ static void session_run(struct kafka_session *s)
     session_settle(s);
 }
 
-/* Callbacks of the connection ------------------------------------------------------------ */
+/* Callbacks of the connection ----------------------------------------------------------------- */
 
 static void on_drain_message(struct reactor_msg *msg)
 {

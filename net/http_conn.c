@@ -7,7 +7,7 @@
 #include "base/metrics.h"
 #include "net/http_priv.h"
 
-/* ---- the queue ---- */
+/* The queue ----------------------------------------------------------------------------------- */
 
 void http_enqueue(struct http_conn *hc, struct http_exchange *x)
 {
@@ -72,7 +72,7 @@ void http_exchange_release(struct http_exchange *x)
     http_exchange_free(x);
 }
 
-/* ---- deadlines ---- */
+/* Deadlines ----------------------------------------------------------------------------------- */
 
 static enum http_wait wait_of(const struct http_conn *hc)
 {
@@ -130,7 +130,7 @@ static void on_timeout(struct conn *c)
         conn_close(c);
 }
 
-/* ---- replies leave ---- */
+/* Replies leave ------------------------------------------------------------------------------- */
 
 /* Not from inside a handler's call: the requests that wait would call handlers from within
  * handlers. */
@@ -175,7 +175,7 @@ void http_advance(struct http_conn *hc)
     update_deadline(hc, false);
 }
 
-/* ---- the end of input, and input that waited ---- */
+/* The end of input, and input that waited ----------------------------------------------------- */
 
 static bool waits_long(const struct http_exchange *x)
 {
@@ -221,7 +221,7 @@ static void resume(struct reactor_msg *msg)
     update_deadline(hc, true);
 }
 
-/* ---- the callbacks of conn.h ---- */
+/* The callbacks of conn.h --------------------------------------------------------------------- */
 
 static bool on_open(struct conn *c, void *listener_arg)
 {

@@ -29,7 +29,7 @@ static int stop(struct http_conn *hc, err_t code, const char *text)
     return STOP;
 }
 
-/* ---- collecting the head ---- */
+/* Collecting the head ------------------------------------------------------------------------- */
 
 static void grow_text(struct http_exchange *x, size_t extra)
 {
@@ -192,7 +192,7 @@ static int on_header_value_complete(llhttp_t *parser)
     return 0;
 }
 
-/* ---- the request is known ---- */
+/* The request is known ------------------------------------------------------------------------ */
 
 static int begin_exchange(struct http_conn *hc, unsigned method)
 {
@@ -280,7 +280,7 @@ static const llhttp_settings_t settings = {
     .on_message_complete = on_message_complete,
 };
 
-/* ---- feeding ---- */
+/* Feeding ------------------------------------------------------------------------------------- */
 
 void http_parse_init(struct http_conn *hc)
 {

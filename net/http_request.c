@@ -6,7 +6,7 @@
 
 #include "net/http_priv.h"
 
-/* ---- checks ---- */
+/* Checks -------------------------------------------------------------------------------------- */
 
 struct framing {
     size_t hosts;
@@ -161,7 +161,7 @@ err_t http_request_complete(struct http_exchange *x, const char *method, uint8_t
     return OK;
 }
 
-/* ---- accessors ---- */
+/* Accessors ----------------------------------------------------------------------------------- */
 
 const struct http_request *http_exchange_request(const struct http_exchange *x)
 {

@@ -173,7 +173,7 @@ void http_exchange_free(struct http_exchange *x)
     w->pool_count++;
 }
 
-/* ---- routes ---- */
+/* Routes -------------------------------------------------------------------------------------- */
 
 /* Part by part; "@" in the pattern stands for any part that is not empty. */
 static bool parts_match(const char *pattern, struct slice path)

@@ -83,7 +83,7 @@ void listener_forget(struct listener_socket *ls, struct conn *c)
     count_down(ls->listener);
 }
 
-/* ---- accepting ---- */
+/* Accepting ----------------------------------------------------------------------------------- */
 
 static void format_peer(const struct sockaddr_storage *addr, char out[INET6_ADDRSTRLEN])
 {
@@ -181,7 +181,7 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
     }
 }
 
-/* ---- opening ---- */
+/* Opening ------------------------------------------------------------------------------------- */
 
 /* "host:port", with the host in brackets when it holds colons. */
 static err_t resolve(const char *address, struct sockaddr_storage *ret_addr, socklen_t *ret_len)
@@ -316,7 +316,7 @@ unsigned listener_connections(const struct listener *l)
     return atomic_load_explicit(&l->connections, memory_order_relaxed);
 }
 
-/* ---- stopping ---- */
+/* Stopping ------------------------------------------------------------------------------------ */
 
 static void on_handle_closed(uv_handle_t *handle)
 {

@@ -229,8 +229,7 @@ void fake_http_free(struct fake_request *q)
     free(q);
 }
 
-/* net/http.h, as the door sees it
- * ----------------------------------------------------------------- */
+/* Net/http.h, as the door sees it ------------------------------------------------------------- */
 
 const struct http_request *http_exchange_request(const struct http_exchange *x)
 {

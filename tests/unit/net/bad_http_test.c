@@ -145,7 +145,7 @@ static void a_chunk_that_is_none_aborts_the_request(void **state)
     server_wait_aborts(&server, aborts + ARRAY_LEN(cases));
 }
 
-/* ---- too much ---- */
+/* Too much ------------------------------------------------------------------------------------ */
 
 static void a_head_over_the_limit_is_refused(void **state)
 {
@@ -234,7 +234,7 @@ static void tiny_chunks_are_not_mistaken_for_padding(void **state)
     close(fd);
 }
 
-/* ---- errors in their place ---- */
+/* Errors in their place ----------------------------------------------------------------------- */
 
 static void an_error_waits_for_the_replies_before_it(void **state)
 {
@@ -270,7 +270,7 @@ static void the_server_serves_others_after_all_this(void **state)
     close(fd);
 }
 
-/* ---- slow clients ---- */
+/* Slow clients -------------------------------------------------------------------------------- */
 
 static void headers_that_take_too_long_are_answered_408(void **state)
 {

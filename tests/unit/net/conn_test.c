@@ -36,7 +36,7 @@ static struct {
     _Atomic(struct conn *) last;
 } t;
 
-/* ---- the server's side ---- */
+/* The server's side --------------------------------------------------------------------------- */
 
 static void count_release(void *arg)
 {
@@ -175,7 +175,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- the client's side ---- */
+/* The client's side --------------------------------------------------------------------------- */
 
 static int dial(int fd)
 {
@@ -241,7 +241,7 @@ static void settle(void)
         sched_yield();
 }
 
-/* ---- tests ---- */
+/* Tests --------------------------------------------------------------------------------------- */
 
 static void output_leaves_in_order_whatever_its_kind(void **state)
 {

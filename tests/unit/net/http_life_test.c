@@ -10,7 +10,7 @@
 #include "base/limits.h"
 #include "tests/test.h"
 
-/* ---- pipelining ---- */
+/* Pipelining ---------------------------------------------------------------------------------- */
 
 static void pipelined_replies_keep_the_order_of_their_requests(void **state)
 {
@@ -68,7 +68,7 @@ static void thousands_of_pipelined_requests_in_one_write(void **state)
     close(fd);
 }
 
-/* ---- going away ---- */
+/* Going away ---------------------------------------------------------------------------------- */
 
 static void a_client_that_resets_aborts_what_is_pending(void **state)
 {

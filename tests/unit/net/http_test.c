@@ -208,7 +208,7 @@ static void an_upgrade_is_not_taken(void **state)
     close(fd);
 }
 
-/* ---- other origins ---- */
+/* Other origins ------------------------------------------------------------------------------- */
 
 static char *ask_as(int fd, const char *method, const char *path, const char *origin)
 {
@@ -272,7 +272,7 @@ static void preflight_requests_are_answered_on_any_path(void **state)
     close(fd);
 }
 
-/* ---- bodies ---- */
+/* Bodies -------------------------------------------------------------------------------------- */
 
 static void chunked_bodies_and_trailers_are_read(void **state)
 {

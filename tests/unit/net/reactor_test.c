@@ -22,7 +22,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- messages ---- */
+/* Messages ------------------------------------------------------------------------------------ */
 
 struct note {
     struct reactor_msg msg;
@@ -132,7 +132,7 @@ static void a_message_may_be_posted_again_from_its_own_run(void **state)
     assert_int_equal(ping.left, -1);
 }
 
-/* ---- turns ---- */
+/* Turns --------------------------------------------------------------------------------------- */
 
 struct turns {
     struct reactor_turn_hook first;
@@ -237,7 +237,7 @@ static void groups_of_many_reactors_start_and_stop(void **state)
     reactor_group_stop(NULL);
 }
 
-/* ---- the wheel, on a loop of its own ---- */
+/* The wheel, on a loop of its own ------------------------------------------------------------- */
 
 struct alarm {
     struct wheel_entry entry;

@@ -18,7 +18,7 @@ static struct test_server *server_of(struct http_exchange *x)
     return http_exchange_route_arg(x);
 }
 
-/* ---- /echo ---- */
+/* /echo --------------------------------------------------------------------------------------- */
 
 struct echo {
     struct buf body;
@@ -67,7 +67,7 @@ static void echo_abort(struct http_exchange *x)
 static const struct http_handler echo = {
     .on_request = echo_request, .on_body = echo_body, .on_end = echo_end, .on_abort = echo_abort};
 
-/* ---- /hold: the reply comes when the test asks for it ---- */
+/* /hold: the reply comes when the test asks for it -------------------------------------------- */
 
 static unsigned held_id(struct http_exchange *x)
 {
@@ -155,7 +155,7 @@ void server_wait_connections(struct test_server *s, unsigned count)
         sched_yield();
 }
 
-/* ---- the others ---- */
+/* The others ---------------------------------------------------------------------------------- */
 
 static void refuse_request(struct http_exchange *x)
 {
@@ -206,7 +206,7 @@ static void big_end(struct http_exchange *x)
 
 static const struct http_handler big = {.on_end = big_end};
 
-/* ---- /stream: a reply in pieces ---- */
+/* /stream: a reply in pieces ------------------------------------------------------------------ */
 
 #define PIECE_BYTES 100000
 
@@ -253,7 +253,7 @@ static void stream_abort(struct http_exchange *x)
 static const struct http_handler stream = {
     .on_end = stream_end, .on_drain = stream_next, .on_abort = stream_abort};
 
-/* ---- /parts ---- */
+/* /parts -------------------------------------------------------------------------------------- */
 
 static void parts_end(struct http_exchange *x)
 {
@@ -296,7 +296,7 @@ static const struct http_route routes[SERVER_ROUTES] = {
     {"GET", "/parts/@/x/@", HTTP_MATCH_PARTS, &parts, NULL, HTTP_CORS_NONE},
 };
 
-/* ---- start and stop ---- */
+/* Start and stop ------------------------------------------------------------------------------ */
 
 static unsigned or_default(unsigned value, unsigned fallback)
 {
@@ -363,7 +363,7 @@ int server_tear_down(void **state UNUSED)
     return 0;
 }
 
-/* ---- the client ---- */
+/* The client ---------------------------------------------------------------------------------- */
 
 int client_open(const struct test_server *s)
 {

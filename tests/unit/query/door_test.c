@@ -113,7 +113,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- help ---- */
+/* Help ---------------------------------------------------------------------------------------- */
 
 struct sent {
     struct write_batch batch;
@@ -185,7 +185,7 @@ static size_t count_lines(const char *text)
     return count;
 }
 
-/* ---- who may ask for what ---- */
+/* Who may ask for what ------------------------------------------------------------------------ */
 
 /** A request, and what its answer must hold. */
 struct asked {
@@ -286,7 +286,7 @@ static void names_too_long_are_refused(void **state)
     close(fd);
 }
 
-/* ---- documents ---- */
+/* Documents ----------------------------------------------------------------------------------- */
 
 static void current_documents_come_in_the_order_of_ids(void **state)
 {
@@ -393,7 +393,7 @@ static void a_damaged_past_breaks_off_or_says_so(void **state)
     close(fd);
 }
 
-/* ---- changes ---- */
+/* Changes ------------------------------------------------------------------------------------- */
 
 static void changes_go_on_from_where_the_header_says(void **state)
 {
@@ -473,7 +473,7 @@ static void history_starts_with_the_oldest_kept_unless_told_otherwise(void **sta
     close(fd);
 }
 
-/* ---- snapshots and restore ---- */
+/* Snapshots and restore ----------------------------------------------------------------------- */
 
 static void a_snapshot_is_made_and_shown(void **state)
 {

@@ -35,7 +35,7 @@ char *cdc_stream_name(const char *namespace_name)
     return is_default ? xstrdup("events") : xasprintf("%s.events", namespace_name);
 }
 
-/* ---- the engine ---- */
+/* The engine ---------------------------------------------------------------------------------- */
 
 static size_t read_batch(const uint8_t *batch, const struct batch_header *h, int64_t from,
                          struct arena *arena, struct change *out, size_t cap)
@@ -98,7 +98,7 @@ err_t cdc_flush(struct cdc *c, const char *namespace_name, bool deltas, int time
     return OK;
 }
 
-/* ---- snapshot/ ---- */
+/* Snapshot/ ----------------------------------------------------------------------------------- */
 
 err_t source_open(const struct source_options *options, struct source **ret_source)
 {
@@ -316,7 +316,7 @@ err_t snapshot_delete(struct source *src UNUSED, const char *namespace_name UNUS
     return slice_equal(name, SLICE("there")) ? OK : err_fail(ERR_NOT_FOUND, "no such snapshot");
 }
 
-/* ---- compaction: one namespace, two collections of which the store has one ---- */
+/* Compaction: one namespace, two collections of which the store has one ----------------------- */
 
 err_t source_each_collection(struct source *s UNUSED, const char *namespace_name UNUSED,
                              err_t (*fn)(void *arg, const char *namespace_name,
