@@ -204,6 +204,22 @@ err_t segment_use(struct segment *s)
     return err;
 }
 
+uint64_t segment_size(struct segment *s)
+{
+    lock_acquire(&s->lock);
+    bool known = s->file != NULL || atomic_load(&s->size) > 0;
+    lock_release(&s->lock);
+    if (known)
+        return atomic_load(&s->size);
+    CLEANUP(xfree_ptr) char *path = segment_path(s->dir, s->base_offset, ".log");
+    struct io_stat st;
+    if (io_stat(s->io, path, &st) != OK)
+        return 0;
+    if (!s->leftover)
+        atomic_store(&s->size, st.size_bytes); /* sealed: it stays so */
+    return st.size_bytes;
+}
+
 err_t segment_seal(struct segment *s)
 {
     if (atomic_load(&s->sealed))

@@ -75,6 +75,10 @@ void segment_unref(struct segment *s); /* NULL-safe; closes the files with the l
 /** Opens the file if need be; of a leftover it finds the end, by hopping. Any thread. */
 err_t segment_use(struct segment *s) MUST_USE;
 
+/** Its bytes, without opening the file: of a leftover with the zeros behind its data until it is
+ * sealed; 0 where that cannot be told. Any thread. */
+uint64_t segment_size(struct segment *s);
+
 /** Notes a batch that is durable at `position` (appending or recovering thread; rising positions).
  */
 void segment_index_add(struct segment *s, uint64_t position, const struct batch_header *h);

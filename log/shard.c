@@ -92,8 +92,7 @@ uint64_t shard_size_bytes(struct shard *sh)
     uint64_t sum = 0;
     struct segment *s;
     for (size_t i = 0; (s = shard_segment_at(sh, i)) != NULL; i++) {
-        if (segment_use(s) == OK)
-            sum += atomic_load(&s->size);
+        sum += segment_size(s);
         segment_unref(s);
     }
     return sum;

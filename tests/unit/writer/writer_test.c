@@ -179,6 +179,39 @@ static void events_come_back_after_restart_and_rolls(void **state)
     assert_int_equal(shard_status(f->shard), SHARD_OPEN);
 }
 
+static err_t count_entry(void *arg, const char *name UNUSED)
+{
+    ++*(unsigned *)arg;
+    return OK;
+}
+
+static unsigned open_files(void)
+{
+    unsigned count = 0;
+    assert_ok(io_list(io_posix(), "/proc/self/fd", count_entry, &count));
+    return count;
+}
+
+static void sizes_are_told_without_opening_files(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < 10; round++) {
+        struct sent s;
+        send_events(f, &s, round * 1500, 1500, NULL, (struct slice){NULL, 0});
+        commit(f, &s);
+    }
+    worker_pool_run(f->workers);
+    uint64_t bytes = shard_size_bytes(f->shard);
+    assert_true(shard_segment_count(f->shard) > 3 && bytes > 3 * KIB(32));
+    fixture_close(f, false);
+    fixture_open(f);
+    unsigned before = open_files();
+    assert_int_equal(shard_size_bytes(f->shard), bytes);
+    assert_int_equal(open_files(), before);
+    assert_int_equal(check_all(f), 15000);
+    assert_int_equal(shard_size_bytes(f->shard), bytes);
+}
+
 static void slices_hold_whole_batches_within_bounds(void **state)
 {
     struct fixture *f = *state;
@@ -354,6 +387,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(events_come_back_after_restart_and_rolls, setup, teardown),
+        cmocka_unit_test_setup_teardown(sizes_are_told_without_opening_files, setup, teardown),
         cmocka_unit_test_setup_teardown(slices_hold_whole_batches_within_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(times_are_found_by_record, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_dedupe_now_after_restart_and_after_a_crash, setup,
