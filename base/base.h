@@ -79,6 +79,8 @@ static inline int hex_digit(char c)
 
 struct slice slice_of(const char *text);
 bool slice_equal(struct slice a, struct slice b);
+/** The order of bytes, unsigned; a prefix comes first. Below, at, or above 0. */
+int slice_compare(struct slice a, struct slice b);
 bool slice_equal_nocase(struct slice a, struct slice b);
 
 #endif

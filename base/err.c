@@ -145,6 +145,13 @@ struct slice slice_of(const char *text)
     return (struct slice){text, strlen(text)};
 }
 
+int slice_compare(struct slice a, struct slice b)
+{
+    size_t n = MIN(a.len, b.len);
+    int order = n > 0 ? memcmp(a.data, b.data, n) : 0;
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 bool slice_equal(struct slice a, struct slice b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);

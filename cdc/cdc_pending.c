@@ -15,7 +15,6 @@
 #include "base/metrics.h"
 #include "cdc/cdc_priv.h"
 #include "cdc/delta.h"
-#include "cdc/order.h"
 
 size_t pending_bytes_max(const struct space *sp)
 {
@@ -130,61 +129,17 @@ static int64_t chain_end(const struct collection_manifest *m)
     return m->delta_count > 0 ? m->deltas[m->delta_count - 1].lsn_to : m->lsn_from;
 }
 
-/** A change on its way into a delta. */
-struct item {
-    uint64_t prefix; /* id_prefix */
-    const struct change *change;
-};
-
-static int by_id(const void *left, const void *right)
-{
-    const struct item *a = left;
-    const struct item *b = right;
-    if (a->prefix != b->prefix)
-        return a->prefix < b->prefix ? -1 : 1;
-    int order = id_compare(a->change->doc_id, b->change->doc_id);
-    return order != 0 ? order
-                      : (a->change->lsn > b->change->lsn) - (a->change->lsn < b->change->lsn);
-}
-
-static void sort_items(struct item *items, size_t count)
-{
-    struct slice first = items[0].change->doc_id;
-    size_t common = first.len;
-    for (size_t i = 1; i < count; i++)
-        common = id_common(first, items[i].change->doc_id, common);
-    for (size_t i = 0; i < count; i++)
-        items[i].prefix = id_prefix(items[i].change->doc_id, common);
-    qsort(items, count, sizeof(*items), by_id);
-}
-
-static err_t write_file(struct space *sp, const struct collection_manifest *m,
-                        const struct item *items, size_t count, struct store_file *ret)
-{
-    struct delta_writer *w;
-    struct slice name = slice_of(m->collection);
-    CLEANUP(xfree_ptr) char *dir = collection_dir(sp->name, name);
-    TRY(delta_writer_open(sp->cdc->options.store, dir, m->next_delta_number,
-                          clock_wall_us(sp->cdc->options.clock), &w));
-    for (size_t i = 0; i < count; i++) {
-        err_t err = delta_writer_add(w, items[i].change);
-        if (err != OK) {
-            delta_writer_discard(w);
-            return err;
-        }
-    }
-    return delta_writer_close(w, ret);
-}
-
-static err_t add_delta(struct space *sp, struct collection_manifest *m, struct item *items,
-                       size_t count)
+static err_t add_delta(struct space *sp, struct collection_manifest *m,
+                       const struct change *const *changes, size_t count)
 {
     struct state_collection c;
     struct store_file file = {0};
-    TRY(state_find_collection(sp->state, slice_of(m->collection), &c));
+    struct slice name = slice_of(m->collection);
+    CLEANUP(xfree_ptr) char *dir = collection_dir(sp->name, name);
+    TRY(state_find_collection(sp->state, name, &c));
     free(c.name);
-    sort_items(items, count);
-    TRY(write_file(sp, m, items, count, &file));
+    TRY(delta_write(sp->cdc->options.store, dir, m->next_delta_number,
+                    clock_wall_us(sp->cdc->options.clock), changes, count, &file));
     file.lsn_from = chain_end(m);
     file.lsn_to = sp->cursor;
     file.state_hash = c.hash;
@@ -198,23 +153,23 @@ static err_t add_delta(struct space *sp, struct collection_manifest *m, struct i
     return OK;
 }
 
-static err_t write_locked(struct space *sp, struct item *items, size_t count)
+static err_t write_locked(struct space *sp, const struct change *const *changes, size_t count)
 {
     struct collection_manifest m = {0};
-    TRY(read_manifest(sp, items[0].change->collection, &m));
+    TRY(read_manifest(sp, changes[0]->collection, &m));
     size_t from = 0;
-    while (from < count && items[from].change->lsn < chain_end(&m))
+    while (from < count && changes[from]->lsn < chain_end(&m))
         from++;
-    err_t err = from == count ? OK : add_delta(sp, &m, items + from, count - from);
+    err_t err = from == count ? OK : add_delta(sp, &m, changes + from, count - from);
     collection_manifest_free(&m);
     return err;
 }
 
 /** Changes of one collection, in LSN order. */
-static err_t write_collection(struct space *sp, struct item *items, size_t count)
+static err_t write_collection(struct space *sp, const struct change *const *changes, size_t count)
 {
     manifest_lock(sp->cdc->options.store, sp->name);
-    err_t err = write_locked(sp, items, count);
+    err_t err = write_locked(sp, changes, count);
     manifest_unlock(sp->cdc->options.store, sp->name);
     return err;
 }
@@ -224,47 +179,46 @@ static err_t write_collection(struct space *sp, struct item *items, size_t count
 
 static int by_collection(const void *left, const void *right)
 {
-    const struct change *a = ((const struct item *)left)->change;
-    const struct change *b = ((const struct item *)right)->change;
-    int order = id_compare(a->collection, b->collection);
+    const struct change *a = *(const struct change *const *)left;
+    const struct change *b = *(const struct change *const *)right;
+    int order = slice_compare(a->collection, b->collection);
     return order != 0 ? order : (a->lsn > b->lsn) - (a->lsn < b->lsn);
 }
 
 /** Changes of one run share the bytes of the name. */
-static bool same_collection(const struct item *a, const struct item *b)
+static bool same_collection(const struct change *a, const struct change *b)
 {
-    struct slice left = a->change->collection, right = b->change->collection;
-    return left.data == right.data || slice_equal(left, right);
+    return a->collection.data == b->collection.data || slice_equal(a->collection, b->collection);
 }
 
 /** All pending changes, those of one collection together, each in LSN order. */
-static struct item *collect_items(const struct space *sp)
+static const struct change **collect_changes(const struct space *sp)
 {
     size_t count = 0;
     bool one = true;
-    struct item *items = xcalloc(sp->pending_count + 1, sizeof(*items));
+    const struct change **all = xcalloc(sp->pending_count + 1, sizeof(struct change *));
     for (const struct change_run *run = sp->pending; run != NULL; run = run->next) {
         for (size_t i = 0; i < run->count; i++) {
-            items[count].change = &run->changes[i];
-            one = one && same_collection(&items[count], &items[count > 0 ? count - 1 : 0]);
+            all[count] = &run->changes[i];
+            one = one && same_collection(all[count], all[count > 0 ? count - 1 : 0]);
             count++;
         }
     }
     ASSERT(count == sp->pending_count);
     if (!one)
-        qsort(items, count, sizeof(*items), by_collection);
-    return items;
+        qsort(all, count, sizeof(struct change *), by_collection);
+    return all;
 }
 
 static err_t write_collections(struct space *sp)
 {
-    CLEANUP(xfree_ptr) struct item *items = collect_items(sp);
+    CLEANUP(xfree_ptr) const struct change **all = collect_changes(sp);
     size_t count = sp->pending_count;
     for (size_t from = 0, to; from < count; from = to) {
         to = from + 1;
-        while (to < count && same_collection(&items[to - 1], &items[to]))
+        while (to < count && same_collection(all[to - 1], all[to]))
             to++;
-        TRY(write_collection(sp, items + from, to - from));
+        TRY(write_collection(sp, all + from, to - from));
     }
     return OK;
 }

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/timefmt.h"
+#include "cdc/order.h"
 #include "cdc/pq_file.h"
 
 enum { OP, PK, TS, DATA, PREV, BOOKMARK, LSN, SOURCE, RESTORE, SKIPPED, COLUMNS };
@@ -145,40 +146,42 @@ void delta_writer_discard(struct delta_writer *w)
     writer_free(w);
 }
 
-/** A change to be sorted: the first bytes of its key decide most comparisons. */
+/** A change to be sorted: most comparisons need its number alone. */
 struct sort_key {
-    uint64_t prefix; /* big-endian, zero-padded */
+    uint64_t prefix; /* id_prefix */
     const struct change *change;
 };
 
-static int by_pk_and_lsn(const void *va, const void *vb)
+static int by_pk_and_lsn(const void *left, const void *right)
 {
-    const struct sort_key *a = va, *b = vb;
+    const struct sort_key *a = left, *b = right;
     if (a->prefix != b->prefix)
         return a->prefix < b->prefix ? -1 : 1;
-    int c = slice_compare(a->change->doc_id, b->change->doc_id);
-    return c != 0 ? c : (a->change->lsn > b->change->lsn) - (a->change->lsn < b->change->lsn);
+    int order = slice_compare(a->change->doc_id, b->change->doc_id);
+    return order != 0 ? order
+                      : (a->change->lsn > b->change->lsn) - (a->change->lsn < b->change->lsn);
 }
 
-static uint64_t prefix_of(struct slice id)
+static struct sort_key *sort(const struct change *const *changes, size_t count)
 {
-    uint8_t bytes[8] = {0};
-    memcpy(bytes, id.data, MIN(id.len, sizeof(bytes)));
-    uint64_t prefix = 0;
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        prefix = prefix << 8 | bytes[i];
-    return prefix;
+    struct sort_key *keys = xcalloc(count, sizeof(*keys));
+    struct slice first = changes[0]->doc_id;
+    size_t common = first.len;
+    for (size_t i = 1; i < count; i++)
+        common = id_common(first, changes[i]->doc_id, common);
+    for (size_t i = 0; i < count; i++)
+        keys[i] = (struct sort_key){id_prefix(changes[i]->doc_id, common), changes[i]};
+    qsort(keys, count, sizeof(*keys), by_pk_and_lsn);
+    return keys;
 }
 
 err_t delta_write(struct store *s, const char *dir, uint64_t number, int64_t now_us,
-                  const struct change *changes, size_t count, struct store_file *ret)
+                  const struct change *const *changes, size_t count, struct store_file *ret)
 {
-    CLEANUP(xfree_ptr) struct sort_key *keys = xcalloc(MAX(count, 1), sizeof(*keys));
-    for (size_t i = 0; i < count; i++)
-        keys[i] = (struct sort_key){prefix_of(changes[i].doc_id), &changes[i]};
-    qsort(keys, count, sizeof(*keys), by_pk_and_lsn);
     struct delta_writer *w;
+    ASSERT(count > 0);
     TRY(delta_writer_open(s, dir, number, now_us, &w));
+    CLEANUP(xfree_ptr) struct sort_key *keys = sort(changes, count);
     for (size_t i = 0; i < count; i++) {
         err_t err = delta_writer_add(w, keys[i].change);
         if (err != OK) {

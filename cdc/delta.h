@@ -90,11 +90,12 @@ err_t manifest_save(struct store *s, const char *path, struct json_t *json) MUST
 struct json_t *store_file_to_json(const struct store_file *f);
 err_t store_file_from_json(const struct json_t *json, struct store_file *ret) MUST_USE;
 
-/** Writes changes (any order; sorted by the call) of one collection as a delta file, durable, and
+/** Writes changes (at least one, in any order) of one collection as a delta file, durable, and
  * fills *ret (path, sizes, hashes, rows, ts range); the caller sets lsn range and state and adds it
  * to the manifest. */
 err_t delta_write(struct store *s, const char *dir, uint64_t number, int64_t now_us,
-                  const struct change *changes, size_t count, struct store_file *ret) MUST_USE;
+                  const struct change *const *changes, size_t count,
+                  struct store_file *ret) MUST_USE;
 
 /** The same as a stream, for changes that come sorted by (pk, lsn) already (ERR_CORRUPT when not),
  * in bounded memory. Close frees w in any case. */

@@ -1,20 +1,15 @@
 /*
  * cdc/order.h: the order of ids, by their bytes, made quick: ids of one collection tend to begin
  * alike, so what all of them share is passed over, and the eight bytes behind it are compared as a
- * number. Private to cdc/.
+ * number. The order itself is slice_compare's.
  */
 #ifndef CDC_ORDER_H
 #define CDC_ORDER_H
 
+#include <endian.h>
 #include <string.h>
 
 #include "base/base.h"
-
-static inline int id_compare(struct slice a, struct slice b)
-{
-    int order = memcmp(a.data, b.data, MIN(a.len, b.len));
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
-}
 
 /** How many of the first `most` bytes both have in common. */
 static inline size_t id_common(struct slice a, struct slice b, size_t most)
@@ -33,9 +28,9 @@ static inline size_t id_common(struct slice a, struct slice b, size_t most)
 static inline uint64_t id_prefix(struct slice id, size_t skip)
 {
     uint64_t value = 0;
-    for (size_t i = skip; i < skip + 8; i++)
-        value = value << 8 | (i < id.len ? (uint8_t)id.data[i] : 0);
-    return value;
+    if (id.len > skip)
+        memcpy(&value, id.data + skip, MIN(id.len - skip, sizeof(value)));
+    return be64toh(value);
 }
 
 #endif

@@ -16,13 +16,6 @@
 #define ZSTD_LEVEL 1
 #define READ_MEMORY_MAX MIB(256)
 
-int slice_compare(struct slice a, struct slice b)
-{
-    size_t n = MIN(a.len, b.len);
-    int c = n > 0 ? memcmp(a.data, b.data, n) : 0;
-    return c != 0 ? c : (a.len > b.len) - (a.len < b.len);
-}
-
 static err_t err_of_status(int status)
 {
     switch (status) {

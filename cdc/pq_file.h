@@ -66,9 +66,6 @@ err_t pq_in_next(struct pq_in *in, struct pq_value *values) MUST_USE;
 err_t pq_in_corrupt(const struct pq_in *in, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_USE;
 void pq_in_close(struct pq_in *in);
 
-/** Compares as Parquet and SQLite order bytes. */
-int slice_compare(struct slice a, struct slice b);
-
 static inline struct slice pq_slice(const struct pq_value *v)
 {
     return v->null ? (struct slice){0} : (struct slice){(const char *)v->bytes.data, v->bytes.len};

@@ -58,7 +58,7 @@ static int compare_refs(const void *left, const void *right, void *arg)
     }
     if (a->prefix != b->prefix)
         return a->prefix < b->prefix ? -1 : 1;
-    int order = id_compare(x->changes[a->index].doc_id, x->changes[b->index].doc_id);
+    int order = slice_compare(x->changes[a->index].doc_id, x->changes[b->index].doc_id);
     return order != 0 ? order : (a->index > b->index) - (a->index < b->index);
 }
 

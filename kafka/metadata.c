@@ -23,11 +23,8 @@ struct metadata_state {
 
 static int compare_names(const void *a, const void *b)
 {
-    struct slice x = ((const struct metadata_topic_name *)a)->name;
-    struct slice y = ((const struct metadata_topic_name *)b)->name;
-    int order =
-        memcmp(x.data == NULL ? "" : x.data, y.data == NULL ? "" : y.data, MIN(x.len, y.len));
-    return order != 0 ? order : (x.len > y.len) - (x.len < y.len);
+    return slice_compare(((const struct metadata_topic_name *)a)->name,
+                         ((const struct metadata_topic_name *)b)->name);
 }
 
 /** A topic named twice is answered once: the reply stays in proportion to what exists. */

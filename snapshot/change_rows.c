@@ -1,11 +1,12 @@
 #include "snapshot/change_rows.h"
 
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cdc/order.h"
+
 struct change_row {
-    uint64_t prefix;  /* the id's first eight bytes, big-endian */
+    uint64_t prefix;  /* id_prefix */
     const char *data; /* id, then doc */
     const struct change *whole;
     uint32_t id_len, doc_len;
@@ -47,8 +48,7 @@ void change_rows_add(struct change_rows *r, const struct change *c)
                                .ts_us = c->ts_us,
                                .op = c->op,
                                .skipped = c->skipped};
-    memcpy(&row->prefix, c->doc_id.data, MIN(c->doc_id.len, sizeof(row->prefix)));
-    row->prefix = be64toh(row->prefix);
+    row->prefix = id_prefix(c->doc_id, 0);
     r->bytes += c->doc_id.len + c->doc.len;
     if (r->whole) {
         row->whole = copy_whole(&r->arena, c);
@@ -73,10 +73,9 @@ static int by_id(const void *a, const void *b)
     const struct change_row *x = a, *y = b;
     if (x->prefix != y->prefix)
         return x->prefix < y->prefix ? -1 : 1;
-    int order = memcmp(x->data, y->data, MIN(x->id_len, y->id_len));
-    if (order != 0)
-        return order;
-    return x->id_len != y->id_len ? (x->id_len < y->id_len ? -1 : 1) : by_lsn(a, b);
+    int order =
+        slice_compare((struct slice){x->data, x->id_len}, (struct slice){y->data, y->id_len});
+    return order != 0 ? order : by_lsn(a, b);
 }
 
 void change_rows_sort(struct change_rows *r)

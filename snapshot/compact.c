@@ -108,7 +108,7 @@ static err_t advance(struct inputs *in, size_t i)
 
 static bool row_before(const struct change *a, const struct change *b)
 {
-    int order = id_compare(a->doc_id, b->doc_id);
+    int order = slice_compare(a->doc_id, b->doc_id);
     return order != 0 ? order < 0 : a->lsn < b->lsn;
 }
 

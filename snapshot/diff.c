@@ -31,7 +31,7 @@ static err_t side_next(struct side *s)
 /** One step: the document with the least id on either side. */
 static err_t walk_one(struct side *from, struct side *to, restore_compare_fn fn, void *arg)
 {
-    int order = from->ended ? 1 : to->ended ? -1 : id_compare(from->doc.id, to->doc.id);
+    int order = from->ended ? 1 : to->ended ? -1 : slice_compare(from->doc.id, to->doc.id);
     if (order < 0) {
         TRY(fn(arg, &from->doc, NULL));
         return side_next(from);
@@ -96,7 +96,7 @@ static bool id_is_named(struct differ *d, struct slice id)
     if (f->ids == NULL)
         return true;
     while (d->ids_at < f->id_count) {
-        int order = id_compare(slice_of(f->ids[d->ids_at]), id);
+        int order = slice_compare(slice_of(f->ids[d->ids_at]), id);
         if (order >= 0)
             return order == 0;
         d->ids_at++;

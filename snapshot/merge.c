@@ -1,10 +1,10 @@
 #include "snapshot/merge.h"
 
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "cdc/order.h"
 
 /** An input and its row at hand. */
 struct slot {
@@ -23,26 +23,11 @@ struct merge {
     uint64_t winner_prefix;
 };
 
-static uint64_t prefix_of(struct slice id)
-{
-    uint64_t word = 0;
-    memcpy(&word, id.data, MIN(id.len, sizeof(word)));
-    return be64toh(word);
-}
-
-int id_compare(struct slice a, struct slice b)
-{
-    int order = memcmp(a.data, b.data, MIN(a.len, b.len));
-    if (order != 0)
-        return order;
-    return a.len < b.len ? -1 : a.len > b.len;
-}
-
 static bool slot_before(const struct slot *a, const struct slot *b)
 {
     if (a->prefix != b->prefix)
         return a->prefix < b->prefix;
-    int order = id_compare(a->row.doc_id, b->row.doc_id);
+    int order = slice_compare(a->row.doc_id, b->row.doc_id);
     return order != 0 ? order < 0 : a->row.lsn < b->row.lsn;
 }
 
@@ -73,7 +58,7 @@ void merge_free(struct merge *m)
 static err_t slot_advance(struct slot *s)
 {
     TRY(s->input.next(s->input.arg, &s->row));
-    s->prefix = prefix_of(s->row.doc_id);
+    s->prefix = id_prefix(s->row.doc_id, 0);
     return OK;
 }
 

@@ -36,7 +36,4 @@ err_t merge_add(struct merge *m, const struct merge_input *input) MUST_USE;
 err_t merge_next(struct merge *m, struct state_doc *ret) MUST_USE;
 void merge_free(struct merge *m); /* NULL-safe; closes the inputs */
 
-/** The order of ids: bytes, unsigned; a prefix comes first. */
-int id_compare(struct slice a, struct slice b);
-
 #endif

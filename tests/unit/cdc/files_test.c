@@ -56,7 +56,10 @@ static const int64_t sorted_lsns[] = {15, 12, 14, 13, 10, 11};
 
 static void write_samples(struct fixture *f, struct store_file *ret)
 {
-    assert_ok(delta_write(f->store, DIR_PATH, 7, NOW, samples, ARRAY_LEN(samples), ret));
+    const struct change *changes[ARRAY_LEN(samples)];
+    for (size_t i = 0; i < ARRAY_LEN(samples); i++)
+        changes[i] = &samples[i];
+    assert_ok(delta_write(f->store, DIR_PATH, 7, NOW, changes, ARRAY_LEN(samples), ret));
     ret->lsn_from = 10;
     ret->lsn_to = 16;
 }
@@ -231,7 +234,8 @@ static void changes_out_of_order_are_refused(void **state)
     assert_ok(delta_writer_add(w, &samples[4]));                     /* a, 14 */
     delta_writer_discard(w);
     struct store_file file;
-    assert_ok(delta_write(f->store, DIR_PATH, 2, NOW, NULL, 0, &file));
+    assert_ok(delta_writer_open(f->store, DIR_PATH, 2, NOW, &w));
+    assert_ok(delta_writer_close(w, &file)); /* none at all */
     assert_true(file.rows == 0 && file.ts_min_us > file.ts_max_us);
     size_t rows;
     assert_int_equal(read_delta(f, &file, NULL, &rows), ERR_END);
@@ -244,6 +248,7 @@ static void many_changes_are_sorted(void **state)
     struct fixture *f = *state;
     enum { COUNT = 30000 };
     CLEANUP(xfree_ptr) struct change *changes = xcalloc(COUNT, sizeof(*changes));
+    CLEANUP(xfree_ptr) const struct change **all = xcalloc(COUNT, sizeof(struct change *));
     CLEANUP(xfree_ptr) char *ids = xcalloc(COUNT, 24);
     for (size_t i = 0; i < COUNT; i++) {
         int n = snprintf(ids + i * 24, 24, "document-%05zu", i * 7919 % (COUNT / 3));
@@ -252,9 +257,10 @@ static void many_changes_are_sorted(void **state)
                                      .ts_us = NOW,
                                      .doc_id = {ids + i * 24, (size_t)n},
                                      .doc = {"{\"value\":\"some text\"}", 21}};
+        all[i] = &changes[i];
     }
     struct store_file file;
-    assert_ok(delta_write(f->store, DIR_PATH, 1, NOW, changes, COUNT, &file));
+    assert_ok(delta_write(f->store, DIR_PATH, 1, NOW, all, COUNT, &file));
     file.lsn_to = COUNT;
     struct delta_reader *r;
     struct change c;

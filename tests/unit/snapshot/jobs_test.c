@@ -119,6 +119,7 @@ static uint64_t next_number(struct world *w)
 static void step(struct world *w)
 {
     struct change changes[CHANGES];
+    const struct change *all[CHANGES];
     char texts[CHANGES][64];
     struct state_collection c;
     struct store_file f;
@@ -126,8 +127,10 @@ static void step(struct world *w)
     assert_ok(state_cursor(w->state, &from));
     for (int i = 0; i < CHANGES; i++)
         fill(&changes[i], from + i, w->clock.now_wall_us, texts[i]);
+    for (int i = 0; i < CHANGES; i++)
+        all[i] = &changes[i];
     assert_ok(state_apply(w->state, changes, CHANGES, from + CHANGES));
-    assert_ok(delta_write(w->store, "shop/orders", next_number(w), w->clock.now_wall_us, changes,
+    assert_ok(delta_write(w->store, "shop/orders", next_number(w), w->clock.now_wall_us, all,
                           CHANGES, &f));
     assert_ok(state_find_collection(w->state, COLLECTION, &c));
     f.lsn_from = from;

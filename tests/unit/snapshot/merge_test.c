@@ -150,7 +150,7 @@ static void check(const struct world *w, struct merge *m, const int state[IDS])
         assert_true(slice_equal(doc.doc, w->changes[doc.lsn].doc));
         assert_int_equal(doc.ts_us, w->changes[doc.lsn].ts_us);
         if (seen++ > 0)
-            assert_true(id_compare((struct slice){last, last_len}, doc.id) < 0);
+            assert_true(slice_compare((struct slice){last, last_len}, doc.id) < 0);
         memcpy(last, doc.id.data, doc.id.len);
         last_len = doc.id.len;
     }

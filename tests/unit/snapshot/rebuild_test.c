@@ -339,7 +339,7 @@ static void every_target_of_every_seed_equals_the_model(void **state)
     const char *seeds = getenv("SPILLWAY_REBUILD_SEEDS");
     uint64_t count = seeds != NULL ? strtoull(seeds, NULL, 10) : 10;
     for (uint64_t seed = 1; seed <= count; seed++) {
-        print_message("seed %llu\n", (unsigned long long)seed);
+        print_message("# seed %llu\n", (unsigned long long)seed);
         one_seed(seed);
     }
 }
