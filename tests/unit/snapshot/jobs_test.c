@@ -1,6 +1,5 @@
-/* Snapshots, compaction and cleanup on the simulated disk: what they leave, and what a crash or a
- * failing call at every place leaves: old files or new files, all of them whole, and the
- * collection's state can be put together from them at any time. */
+/* Snapshots, compaction and cleanup on the simulated disk, with a crash or a failing call at every
+ * place: old files or new files, all whole, and the collection's state can be made from them. */
 #include "tests/test.h"
 
 #include <stdio.h>
@@ -125,10 +124,8 @@ static void step(struct world *w)
     struct store_file f;
     int64_t from;
     assert_ok(state_cursor(w->state, &from));
-    for (int i = 0; i < CHANGES; i++)
+    for (int i = 0; i < CHANGES; all[i] = &changes[i], i++)
         fill(&changes[i], from + i, w->clock.now_wall_us, texts[i]);
-    for (int i = 0; i < CHANGES; i++)
-        all[i] = &changes[i];
     assert_ok(state_apply(w->state, changes, CHANGES, from + CHANGES));
     assert_ok(delta_write(w->store, "shop/orders", next_number(w), w->clock.now_wall_us, all,
                           CHANGES, &f));
