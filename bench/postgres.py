@@ -43,7 +43,7 @@ class Postgres:
     def __init__(self, directory):
         found = glob.glob(PROGRAMS)
         if not found:
-            raise Failed("PostgreSQL is missing: apt-get install postgresql")
+            raise Failed("PostgreSQL is missing: ./x bench restore --postgres installs it")
         self.programs = max(found, key=lambda path: float(path.split("/")[4]))
         self.directory = directory
         self.main, self.base, self.archive = (os.path.join(directory, n) for n in ("main", "base", "archive"))
