@@ -25,11 +25,17 @@
 #include "snapshot/restore.h"
 
 struct drill {
-    struct plan_question *question;
+    struct plan_question question;
     const struct rebuild_progress *progress; /* NULL: nobody watches */
     struct rebuild_plan plan;
-    struct drill_result result;
+    struct drill_result *result;
 };
+
+static void drill_release(struct drill *d)
+{
+    plan_question_release(&d->question);
+    rebuild_plan_free(&d->plan);
+}
 
 /* Choosing ------------------------------------------------------------------------------------ */
 
@@ -109,8 +115,8 @@ static err_t nothing_recorded(const struct plan_question *q)
 static err_t choose_plan(struct drill *d)
 {
     struct plan_goal goal;
-    const struct plan_question *q = d->question;
-    TRY(plan_resolve(d->question, &goal));
+    const struct plan_question *q = &d->question;
+    TRY(plan_resolve(&d->question, &goal));
     if (choose(q, &goal, true, &d->plan) == OK)
         return OK;
     err_t err = choose(q, &goal, false, &d->plan);
@@ -141,7 +147,7 @@ static err_t compare(const struct plan_question *q, int64_t lsn_to, struct state
 
 static err_t prove(const struct drill *d, const struct rebuild_plan *plan)
 {
-    const struct plan_question *q = d->question;
+    const struct plan_question *q = &d->question;
     struct rebuild *r;
     struct state_doc doc;
     uint64_t rows;
@@ -159,7 +165,7 @@ static err_t prove(const struct drill *d, const struct rebuild_plan *plan)
 /** D2: the way that a restore would go, where it is another one. */
 static err_t prove_shortcut(const struct drill *d)
 {
-    const struct plan_question *q = d->question;
+    const struct plan_question *q = &d->question;
     const struct plan_goal goal = {
         .lsn_to = d->plan.lsn_to, .ts_max_us = INT64_MAX, .text = q->text};
     CLEANUP(rebuild_plan_free) struct rebuild_plan shorter = {0};
@@ -171,7 +177,7 @@ static err_t prove_shortcut(const struct drill *d)
 
 static err_t run(struct drill *d)
 {
-    struct drill_result *r = &d->result;
+    struct drill_result *r = d->result;
     TRY(choose_plan(d));
     r->lsn = d->plan.lsn_to - 1;
     r->deltas = d->plan.delta_count;
@@ -196,6 +202,16 @@ static void set_text(struct drill_result *r, const char *text)
             *c = '?';
 }
 
+/** *ret is filled as far as it came, whatever the result. */
+static err_t attempt(const struct plan_question *q, const struct rebuild_progress *progress,
+                     struct drill_result *ret)
+{
+    *ret = (struct drill_result){.lsn = -1};
+    CLEANUP(drill_release)
+    struct drill d = {.question = *q, .progress = progress, .result = ret};
+    return run(&d);
+}
+
 err_t restore_drill(struct source *s, const char *namespace_name, struct slice collection,
                     const struct target *t, const struct rebuild_progress *progress,
                     struct drill_result *ret)
@@ -203,21 +219,22 @@ err_t restore_drill(struct source *s, const char *namespace_name, struct slice c
     struct clock *clock = source_clock(s);
     if (source_store(s) == NULL)
         return err_fail(ERR_NOT_FOUND, "there is no store yet: nothing to drill");
-    CLEANUP(plan_question_release)
-    struct plan_question q = {
+    const struct plan_question q = {
         .source = s, .namespace_name = namespace_name, .collection = collection, .target = t};
-    struct drill d = {
-        .question = &q, .progress = progress, .result = {.lsn = -1, .at_us = clock_wall_us(clock)}};
-    int64_t began = clock_mono_ns(clock);
-    err_t err = run(&d);
-    rebuild_plan_free(&d.plan);
+    struct drill_result r;
+    int64_t at_us = clock_wall_us(clock), began = clock_mono_ns(clock);
+    err_t err = attempt(&q, progress, &r);
+    /* Beside a server files are replaced and removed: damage is what is wrong twice. */
+    if (err == ERR_CORRUPT)
+        err = attempt(&q, progress, &r);
     if (!is_outcome(err))
         return err;
-    d.result.passed = err == OK;
-    d.result.took_us = (clock_mono_ns(clock) - began) / 1000;
+    r.passed = err == OK;
+    r.at_us = at_us;
+    r.took_us = (clock_mono_ns(clock) - began) / 1000;
     if (err != OK)
-        set_text(&d.result, err_text(err));
-    *ret = d.result;
+        set_text(&r, err_text(err));
+    *ret = r;
     return OK;
 }
 

@@ -8,8 +8,8 @@
 #include "tests/unit/snapshot/world.h"
 
 #define FLUSH_MS 20000
-#define SEEDS 4
-#define STEPS 8
+#define SEEDS 2
+#define STEPS 6
 
 static struct source *open_live(struct world *w, const atomic_bool *stop)
 {
