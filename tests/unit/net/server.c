@@ -316,9 +316,9 @@ void server_start(struct test_server *s, const struct test_server_options *optio
     }
     assert_ok(reactor_group_start(or_default(options->reactors, 1), &s->group));
     s->http = http_server_new(&(struct http_options){
-        .routes = s->routes,
+        .routes = options->routes != NULL ? options->routes : s->routes,
         .allowed_origins = "https://app.example.com, *.trusted.org",
-        .route_count = SERVER_ROUTES,
+        .route_count = options->routes != NULL ? options->route_count : SERVER_ROUTES,
         .header_bytes_max = options->header_bytes_max != 0 ? options->header_bytes_max : KIB(16),
         .header_ms = or_default(options->header_ms, 60000),
         .body_idle_ms = or_default(options->body_idle_ms, 60000),
@@ -338,10 +338,15 @@ void server_start(struct test_server *s, const struct test_server_options *optio
     s->port = atoi(strrchr(listener_address(s->listener), ':') + 1);
 }
 
-void server_stop(struct test_server *s)
+void server_close(struct test_server *s)
 {
     listener_stop(s->listener);
     listener_close_all(s->listener);
+}
+
+void server_stop(struct test_server *s)
+{
+    server_close(s);
     listener_free(s->listener);
     reactor_group_stop(s->group);
     http_server_free(s->http);

@@ -44,9 +44,13 @@ struct test_server_options {
     unsigned keepalive_ms;
     unsigned write_stall_ms;
     size_t header_bytes_max;
+    const struct http_route *routes; /* NULL: those above */
+    size_t route_count;
 };
 /** Zero fields get defaults. */
 void server_start(struct test_server *s, const struct test_server_options *options);
+/** Closes the port and all connections; the reactors go on until server_stop. */
+void server_close(struct test_server *s);
 void server_stop(struct test_server *s);
 /** The server that most tests use, with defaults, and what cmocka starts and stops it with. */
 extern struct test_server server;

@@ -18,11 +18,8 @@ struct world {
     struct log *log;
     struct shard *shard;
     struct access *access;
-    struct reactor_group *group;
     struct query *query;
-    struct http_server *http;
-    struct listener *listener;
-    struct test_server client; /* for its port */
+    struct test_server server;
 };
 
 static struct world w;
@@ -68,7 +65,6 @@ static int set_up(void **state)
                                                   .keys = &key,
                                                   .key_count = 1},
                          &w.access));
-    assert_ok(reactor_group_start(2, &w.group));
     w.query = query_new(&(struct query_options){.io = io_posix(),
                                                 .clock = clock_real(),
                                                 .log = w.log,
@@ -76,35 +72,20 @@ static int set_up(void **state)
                                                 .access = w.access,
                                                 .data_dir = w.dir,
                                                 .codec = BATCH_CODEC_LZ4});
-    w.http = http_server_new(&(struct http_options){.routes = query_routes(w.query),
-                                                    .route_count = QUERY_ROUTE_COUNT,
-                                                    .header_bytes_max = KIB(16),
-                                                    .header_ms = 60000,
-                                                    .body_idle_ms = 60000,
-                                                    .keepalive_ms = 60000});
-    assert_ok(listener_open(w.group,
-                            &(struct listener_options){.address = "127.0.0.1:0",
-                                                       .ops = &http_conn_ops,
-                                                       .arg = w.http,
-                                                       .max_connections = 100,
-                                                       .refusal = http_refusal(),
-                                                       .output_max_bytes = MIB(1)},
-                            &w.listener));
-    w.client.port = atoi(strrchr(listener_address(w.listener), ':') + 1);
+    server_start(&w.server, &(struct test_server_options){.reactors = 2,
+                                                          .routes = query_routes(w.query),
+                                                          .route_count = QUERY_ROUTE_COUNT});
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    listener_stop(w.listener);
-    listener_close_all(w.listener);
+    server_close(&w.server);
     query_stop(w.query);
     writer_stop(w.writer);
     worker_pool_free(w.workers);
-    reactor_group_stop(w.group);
-    listener_free(w.listener);
-    http_server_free(w.http);
+    server_stop(&w.server);
     query_free(w.query);
     log_close(w.log);
     writer_free(w.writer);
@@ -196,7 +177,7 @@ struct asked {
 
 static void check(const struct asked *cases, size_t count)
 {
-    int fd = client_open(&w.client);
+    int fd = client_open(&w.server);
     for (size_t i = 0; i < count; i++) {
         int status = 0;
         ask_as(fd, cases[i].token, cases[i].method, cases[i].path, cases[i].body);
@@ -278,7 +259,7 @@ static void names_too_long_are_refused(void **state)
 {
     (void)state;
     char path[1400] = "/state/default/";
-    int fd = client_open(&w.client);
+    int fd = client_open(&w.server);
     memset(path + strlen(path), 'c', 257);
     client_printf(fd, "GET %s HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer admin-token\r\n\r\n",
                   path);
@@ -291,7 +272,7 @@ static void names_too_long_are_refused(void **state)
 static void current_documents_come_in_the_order_of_ids(void **state)
 {
     (void)state;
-    int fd = client_open(&w.client);
+    int fd = client_open(&w.server);
     append("b", 2, 1);
     append("a", 1, 1);
     ask(fd, "GET", "/state/default/c%2Fd", "");
@@ -329,7 +310,7 @@ static void a_large_collection_is_streamed_in_bounded_memory(void **state)
         snprintf(prefix, sizeof(prefix), "p%d-", i);
         append(prefix, 500, 10000);
     }
-    int fd = client_open(&w.client);
+    int fd = client_open(&w.server);
     int small = 65536;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
     client_send(fd, "GET /state/default/c%2Fd HTTP/1.1\r\nHost: t\r\nConnection: close\r\n"
@@ -352,7 +333,7 @@ static void a_client_that_goes_away_leaves_nothing(void **state)
     (void)state;
     append("p", 500, 10000);
     for (int i = 0; i < 20; i++) {
-        int fd = client_open(&w.client);
+        int fd = client_open(&w.server);
         char some[100];
         ask(fd, "GET", "/state/default/c%2Fd", "");
         if (i % 2 == 0)
@@ -366,7 +347,7 @@ static void a_damaged_past_breaks_off_or_says_so(void **state)
 {
     (void)state;
     append("a", 1, 1);
-    int fd = client_open(&w.client);
+    int fd = client_open(&w.server);
     ask(fd, "GET", "/state/default/c?lsn=1", ""); /* too small to have begun */
     int status = 0;
     char *reply = client_reply(fd, &status);
@@ -399,7 +380,7 @@ static void changes_go_on_from_where_the_header_says(void **state)
 {
     (void)state;
     append("a", 5, 1);
-    int fd = client_open(&w.client);
+    int fd = client_open(&w.server);
     ask(fd, "GET", "/changes/default/c%2Fd?from=1&limit=3", "");
     char *reply = client_reply(fd, NULL);
     assert_non_null(strstr(reply, "X-Next-LSN: 4\r\n"));
@@ -426,7 +407,7 @@ static void a_long_poll_is_answered_by_an_append(void **state)
     append("a", 1, 1);
     int fds[8];
     for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
-        fds[i] = client_open(&w.client);
+        fds[i] = client_open(&w.server);
         ask(fds[i], "GET", "/changes/default/c%2Fd?from=1&wait=60", "");
     }
     close(fds[7]); /* one gives up */
@@ -443,7 +424,7 @@ static void a_long_poll_ends_with_its_time_or_with_the_server(void **state)
 {
     (void)state;
     append("a", 1, 1);
-    int fd = client_open(&w.client);
+    int fd = client_open(&w.server);
     ask(fd, "GET", "/changes/default/c%2Fd?from=1&wait=1", "");
     client_expect(fd, 200, "");
     ask(fd, "GET", "/changes/default/c%2Fd?from=1&wait=60", "");
@@ -457,7 +438,7 @@ static void history_starts_with_the_oldest_kept_unless_told_otherwise(void **sta
     (void)state;
     append("a", 4, 1);
     fake_changes_oldest = 3;
-    int fd = client_open(&w.client);
+    int fd = client_open(&w.server);
     ask(fd, "GET", "/state/default/c%2Fd/b/history", "");
     client_expect(
         fd, 200,
@@ -479,7 +460,7 @@ static void a_snapshot_is_made_and_shown(void **state)
 {
     (void)state;
     append("a", 1, 1);
-    int fd = client_open(&w.client);
+    int fd = client_open(&w.server);
     ask(fd, "POST", "/snapshots/default/c%2Fd", "");
     int status = 0;
     char *reply = client_reply(fd, &status);
@@ -497,7 +478,7 @@ static void a_dry_run_changes_nothing(void **state)
     (void)state;
     append("a", 1, 1);
     fake_restore_docs = 5;
-    int fd = client_open(&w.client);
+    int fd = client_open(&w.server);
     ask(fd, "POST", "/restore/default/c%2Fd", "{\"lsn\":5,\"dryRun\":true}");
     assert_int_equal(shard_high_watermark(w.shard), 1);
     int status = 0;
@@ -515,7 +496,7 @@ static void a_restore_in_place_appends_applies_and_reports(void **state)
     (void)state;
     append("r", 1, 1); /* LSN 0: "r0", which the restore does not touch */
     fake_restore_docs = 2500;
-    int fd = client_open(&w.client);
+    int fd = client_open(&w.server);
     ask(fd, "POST", "/restore/default/c%2Fd", "{\"lsn\":5}");
     client_expect(fd, 200,
                   "{\"ok\":true,\"lsnRange\":[1,2500],\"inserts\":2500,\"updates\":0,\"deletes\":0,"
@@ -549,7 +530,7 @@ static void documents_larger_than_events_may_be_are_restored(void **state)
     append("a", 1, 1);
     fake_restore_docs = 3;
     fake_restore_doc_bytes = MIB(3);
-    int fd = client_open(&w.client);
+    int fd = client_open(&w.server);
     ask(fd, "POST", "/restore/default/c%2Fd", "{\"lsn\":5}");
     int status = 0;
     char *reply = client_reply(fd, &status);
