@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/timefmt.h"
 #include "cli/commands.h"
 #include "cli/recovery.h"
@@ -26,7 +27,7 @@ static const struct cli_option options[] = {
 /** A minute's changes of one source. */
 struct bucket {
     int64_t minute;
-    char *source; /* owned; "" where the changes have none */
+    struct buf source; /* empty where the changes have none */
     uint64_t inserts, updates, deletes, skipped, restores;
     int64_t first_lsn, last_lsn;
 };
@@ -34,37 +35,54 @@ struct bucket {
 struct counter {
     bool list, json;
     int64_t since, until;
-    struct bucket *buckets; /* in no order; the one used last is looked at first */
-    size_t count, cap, last;
+    struct bucket *buckets; /* in no order */
+    size_t count;
+    size_t *slots; /* a hash table: 1 + index in `buckets`; 0: free */
+    size_t slot_count;
     struct buf line;
 };
 
-static bool is_bucket(const struct bucket *b, int64_t minute, struct slice source)
+/** Where the bucket of a minute and a source is noted, or (0) is to be. */
+static size_t *slot_of(const struct counter *k, int64_t minute, struct slice source)
 {
-    return b->minute == minute && slice_equal(slice_of(b->source), source);
+    size_t at = (size_t)(hash64(source.data, source.len) + (uint64_t)minute);
+    for (;; at++) {
+        size_t *slot = &k->slots[at & (k->slot_count - 1)];
+        if (*slot == 0)
+            return slot;
+        const struct bucket *b = &k->buckets[*slot - 1];
+        if (b->minute == minute && slice_equal(buf_slice(&b->source), source))
+            return slot;
+    }
+}
+
+/** Room for one more, with at least half of the slots free. */
+static void make_room(struct counter *k)
+{
+    if (2 * (k->count + 1) <= k->slot_count)
+        return;
+    k->slot_count = MAX(256, 2 * k->slot_count);
+    free(k->slots);
+    k->slots = xcalloc(k->slot_count, sizeof(*k->slots));
+    k->buckets = xrealloc(k->buckets, k->slot_count / 2 * sizeof(*k->buckets));
+    for (size_t i = 0; i < k->count; i++)
+        *slot_of(k, k->buckets[i].minute, buf_slice(&k->buckets[i].source)) = i + 1;
 }
 
 static struct bucket *bucket_of(struct counter *k, const struct change *c)
 {
     int64_t minute = c->ts_us / MINUTE_US - (c->ts_us % MINUTE_US < 0);
     struct slice source = c->source.data != NULL ? c->source : SLICE("");
-    if (k->count > 0 && is_bucket(&k->buckets[k->last], minute, source))
-        return &k->buckets[k->last];
-    /* Newest first: late events aside, changes come by time. */
-    for (size_t i = k->count; i > 0; i--) {
-        if (is_bucket(&k->buckets[i - 1], minute, source)) {
-            k->last = i - 1;
-            return &k->buckets[i - 1];
-        }
+    make_room(k);
+    size_t *slot = slot_of(k, minute, source);
+    if (*slot == 0) {
+        struct bucket b = {.minute = minute, .first_lsn = c->lsn};
+        buf_reserve(&b.source, source.len + 1); /* empty, but never NULL */
+        buf_append_slice(&b.source, source);
+        k->buckets[k->count++] = b;
+        *slot = k->count;
     }
-    if (k->count == k->cap) {
-        k->cap = MAX(64, k->cap * 2);
-        k->buckets = xrealloc(k->buckets, k->cap * sizeof(*k->buckets));
-    }
-    k->last = k->count++;
-    k->buckets[k->last] = (struct bucket){
-        .minute = minute, .source = xstrndup(source.data, source.len), .first_lsn = c->lsn};
-    return &k->buckets[k->last];
+    return &k->buckets[*slot - 1];
 }
 
 static void count(struct counter *k, const struct change *c)
@@ -105,7 +123,8 @@ static int by_minute(const void *a, const void *b)
     const struct bucket *x = a, *y = b;
     if (x->minute != y->minute)
         return x->minute < y->minute ? -1 : 1;
-    return strcmp(x->source, y->source);
+    int order = memcmp(x->source.data, y->source.data, MIN(x->source.len, y->source.len));
+    return order != 0 ? order : (x->source.len > y->source.len) - (x->source.len < y->source.len);
 }
 
 static void print_bucket(struct counter *k, const struct bucket *b)
@@ -115,7 +134,7 @@ static void print_bucket(struct counter *k, const struct bucket *b)
     buf_clear(&k->line);
     if (k->json) {
         buf_printf(&k->line, "{\"minute\":\"%s\",\"source\":", minute);
-        buf_append_json(&k->line, b->source, strlen(b->source));
+        buf_append_json(&k->line, b->source.data, b->source.len);
         buf_printf(&k->line,
                    ",\"inserts\":%" PRIu64 ",\"updates\":%" PRIu64 ",\"deletes\":%" PRIu64
                    ",\"skipped\":%" PRIu64 ",\"restores\":%" PRIu64 ",\"firstLsn\":%" PRId64
@@ -128,8 +147,8 @@ static void print_bucket(struct counter *k, const struct bucket *b)
                    " %12" PRId64 "  ",
                    minute, b->inserts, b->updates, b->deletes, b->skipped, b->first_lsn,
                    b->last_lsn);
-        if (*b->source != '\0')
-            buf_append_json(&k->line, b->source, strlen(b->source));
+        if (b->source.len > 0)
+            buf_append_json(&k->line, b->source.data, b->source.len);
         buf_append_char(&k->line, '\n');
     }
     fwrite(k->line.data, 1, k->line.len, stdout);
@@ -185,8 +204,9 @@ static int run(const struct cli_args *args)
     if (err == OK)
         print_buckets(&k);
     for (size_t i = 0; i < k.count; i++)
-        free(k.buckets[i].source);
+        buf_release(&k.buckets[i].source);
     free(k.buckets);
+    free(k.slots);
     buf_release(&k.line);
     return err == OK ? EXIT_OK : recovery_failed(args, err);
 }

@@ -75,6 +75,16 @@ def test_names_reach_no_terminal_as_control_characters(server, run):
     assert rows(run("collections", "--data", server.data, "--json"))[0]["collection"] == "a\n\x1b[2Jb"
 
 
+def test_changes_are_counted_by_minute_and_source(server, run):
+    for n in range(3):
+        server.ingest(*({"type": "collection.update", "ts": f"2026-02-02T14:3{(n + m) % 5}:00Z", "collection": "users",
+                         "docId": f"d{m}", "doc": {}, "source": f"s\0{m % 300}"} for m in range(900)))
+    counted = {(row["minute"][14:16], row["source"]): row for row in rows(run("changes", "--data", server.data, "--json", "default/users"))}
+    assert len(counted) == 900  # 300 sources, each in three of the five minutes
+    assert {row["updates"] for row in counted.values()} == {3}
+    assert counted["31", "s\0" + "1"]["firstLsn"] == 1
+
+
 @pytest.mark.short
 def test_arguments_of_snapshot(run):
     for arguments, says in [(["delete", "default/users"], "NAME is missing"), (["create", "default/users", "x"], "unexpected"),
