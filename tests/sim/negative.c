@@ -17,11 +17,12 @@
 #define SEEDS_MAX 50 /* histories that reach a site */
 
 /* Sites whose loss costs time or is covered by another sync, and never data. */
-static const struct {
+struct excuse {
     const char *function; /* the innermost outside of base/ */
     bool is_dir;
     const char *reason;
-} harmless[] = {
+};
+static const struct excuse harmless[] = {
     {"segment_index_write", false, "an index is checked against the log and rebuilt"},
     {"segment_index_write", true, "an index is checked against the log and rebuilt"},
     {"statefile_write", false, "a bad checkpoint is passed over, the log is replayed instead"},
@@ -42,6 +43,13 @@ static const struct {
     {"settle_tail", false, "recovery would cut the same bytes again"},
     {"shard_close", false, "only zeros come back; the next start cuts them again"},
 };
+/* And in histories of recovery, where what SQLite keeps is derived. */
+static const struct excuse harmless_to_state[] = {
+    {"vfs_settle", true, "what a state loses is applied again"},
+    {"settle_file", false, "what a state loses is applied again"},
+    {"state_open", true, "a lost state is made again"},
+    {"state_remove", true, "the first sync beside the new file covers it"},
+};
 
 /** A kind of histories, and of which sites it is the control. */
 struct kind {
@@ -54,7 +62,7 @@ struct kind {
 static const struct kind kinds[] = {
     {chain_random, 4000, 150000, 2000, NULL},
     {catalog_chain_random, 500, 150000, 2000, NULL},
-    {rec_chain_random, 150, 20000, 100,
+    {rec_chain_random, 150, 6000, 100,
      " store.c state.c vfs.c restore.c sink_ndjson.c sink_parquet.c sink_sqlite.c "},
 };
 
@@ -115,14 +123,23 @@ static void name_site(const struct simdisk_site *s, char *out, size_t cap)
     }
 }
 
-static const char *excuse(const char *name, bool is_dir)
+static const char *find_excuse(const struct excuse *list, size_t count, const char *name,
+                               bool is_dir)
 {
     size_t len = strcspn(name, " ");
-    for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
-        if (strlen(harmless[i].function) == len && strncmp(name, harmless[i].function, len) == 0 &&
-            harmless[i].is_dir == is_dir)
-            return harmless[i].reason;
+    for (size_t i = 0; i < count; i++)
+        if (strlen(list[i].function) == len && strncmp(name, list[i].function, len) == 0 &&
+            list[i].is_dir == is_dir)
+            return list[i].reason;
     return NULL;
+}
+
+static const char *excuse(const struct kind *kind, const char *name, bool is_dir)
+{
+    const char *reason = find_excuse(harmless, ARRAY_LEN(harmless), name, is_dir);
+    if (reason == NULL && kind->run == rec_chain_random)
+        reason = find_excuse(harmless_to_state, ARRAY_LEN(harmless_to_state), name, is_dir);
+    return reason;
 }
 
 /** Whether a site ("function file:line") lies where this kind answers for it. */
@@ -149,7 +166,7 @@ static struct site *site_named(struct site *sites, size_t *count, const struct k
     (void)snprintf(s->name, sizeof(s->name), "%s", name);
     s->kind = kind;
     s->is_dir = is_dir;
-    s->reason = excuse(name, is_dir);
+    s->reason = excuse(kind, name, is_dir);
     return s;
 }
 

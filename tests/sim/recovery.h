@@ -21,6 +21,7 @@
 #define REC_NAMESPACE "default"
 #define REC_DATA "/data"
 #define REC_OUT "/out"
+#define REC_STORE "/elsewhere/store"
 #define REC_COLLECTIONS 2
 #define REC_IDS 1200    /* at most; most worlds have few */
 #define REC_KEPT_MAX 32 /* snapshots */

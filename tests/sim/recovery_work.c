@@ -245,6 +245,9 @@ void rec_cleanup(struct recovery *w, unsigned collection)
 {
     const struct retention retention = {2, 1, 1 + (unsigned)rng_below(&w->rng, 4)};
     struct snapshot_list list;
+    rec_check_output(w); /* its target may be gone afterwards */
+    if (!rec_alive(w))
+        return;
     w->kept_count[collection] = 0; /* until it has said what stays */
     err_t err = snapshot_cleanup(w->live, REC_NAMESPACE, rec_collection(collection), &retention,
                                  false, NULL, NULL);

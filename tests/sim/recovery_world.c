@@ -101,7 +101,7 @@ static err_t open_log(struct recovery *w)
 
 static err_t open_engine(struct recovery *w)
 {
-    TRY(store_open(w->io, REC_DATA "/store", true, &w->store));
+    TRY(store_open(w->io, REC_STORE, true, &w->store));
     w->reload.io = w->io;
     w->reload.clock = &w->clock.base;
     w->reload.store = w->store;
