@@ -1,5 +1,5 @@
 """parquet-java's command-line tool reads every kind of file that Spillway writes, without a complaint: footer, column
-and offset indexes, rows. Its libraries' warnings go to standard error (parquet_java/cli-logging.properties)."""
+and offset indexes, rows; and all that the library can write (subprojects/parquet/tests/sample.c). Its libraries' warnings go to standard error (parquet_java/cli-logging.properties)."""
 import itertools
 import json
 import pathlib
@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 from conftest import java_classpath
 from recovery import NAMESPACE, Recorder
+from test_parquet_write import CODECS, ENCODINGS, expected, sample
 from test_restore import SMALL, run_bytes
 
 SETTINGS = pathlib.Path(__file__).parent / "parquet_java"
@@ -92,9 +93,10 @@ def check_rows(path):
 
 def test_parquet_javas_tool_reads_every_kind_of_file(files):
     assert len(files) == 4
+    work = [(check, path) for path in files.values() for check in (check_footer, check_rows)]
+    work += [(check_indexes, files[kind]) for kind in ("data", "delta")]  # the two schemas
     with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(check, path) for path in files.values() for check in (check_footer, check_indexes, check_rows)]
-        for job in jobs:
+        for job in [pool.submit(check, path) for check, path in work]:
             job.result()
 
 
@@ -107,3 +109,26 @@ def test_parquet_javas_tool_notices_a_flipped_bit(files):
     path.write_bytes(data)
     done = tool("cat", path)
     assert done.returncode != 0 and b"CRC" in done.stdout + done.stderr, (done.stdout[-2000:], done.stderr[-2000:])
+
+
+@pytest.mark.parametrize("codec,encoding", zip(CODECS, ENCODINGS))
+def test_parquet_javas_tool_reads_every_codec_and_encoding(tmp_path, codec, encoding):
+    path, _ = sample(tmp_path, rows=300, codec=codec, encoding=encoding, v2=int(codec in ("snappy", "zstd")), page_bytes=2000,
+                     group_rows=110)
+    columns = [name for name in expected(0) if name != "uuid"]  # which this tool takes for text, and fails
+    said = [json.loads(line) for line in output("cat", path, "--columns", ",".join(columns)).splitlines()]
+    rows = [expected(i) for i in range(300)]
+    for row in rows:
+        row["doc"] = row["doc"] and row["doc"].encode().decode("latin-1")
+        row["raw"] = row["raw"] if row["raw"] is None else row["raw"].decode("latin-1")
+        del row["uuid"]
+    assert said == rows
+
+
+def test_parquet_javas_tool_asks_our_bloom_filters(tmp_path):
+    path, _ = sample(tmp_path, rows=300, group_rows=100)
+    said = output("bloom-filter", path, "-c", "id", "-v", "id-00000107,id-nothing")
+    found = re.findall(r"^value (\S+) (maybe|NOT) exists", said, re.M)
+    assert len(found) == 6 and ("id-00000107", "maybe") in found[2:4]
+    # One wrong "maybe" in a hundred is allowed, a wrong "not" never.
+    assert sum(answer == "NOT" for _, answer in found) >= 4
