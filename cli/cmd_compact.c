@@ -6,12 +6,11 @@
 
 #include "cli/commands.h"
 #include "cli/recovery.h"
-#include "cli/remote.h"
 #include "snapshot/snapshot.h"
 
 static const struct cli_option options[] = {
     RECOVERY_SOURCE_OPTIONS,
-    REMOTE_OPTIONS,
+    RECOVERY_SERVER_OPTIONS,
     {"json", 'j', NULL, "Print the result as JSON"},
 };
 
@@ -64,7 +63,7 @@ const struct cli_command command_compact = {
     .about = "Every change stays; restores and histories read fewer files. Goes through the server "
              "where\n"
              "one runs on the data directory, or --server is given.\n" RECOVERY_SOURCE_ABOUT
-                 REMOTE_ABOUT,
+                 RECOVERY_SERVER_ABOUT,
     .options = options,
     .option_count = ARRAY_LEN(options),
     .positional_max = 0,

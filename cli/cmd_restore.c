@@ -295,7 +295,7 @@ static int restore_collection(const struct cli_args *args, const struct recovery
         return rc;
     if (options_has(args, "drill"))
         return drill(args, &place, ask);
-    if (options_has(args, "in-place"))
+    if (options_has(args, "in-place") || options_has(args, "server"))
         return in_place(args, &place, ask);
     if (options_has(args, "dry-run"))
         return dry_run(args, &place, ask);

@@ -11,7 +11,6 @@
 #include "base/timefmt.h"
 #include "cli/commands.h"
 #include "cli/recovery.h"
-#include "cli/remote.h"
 #include "snapshot/lines.h"
 
 static const struct cli_option options[] = {
@@ -21,7 +20,7 @@ static const struct cli_option options[] = {
      "cleanup: days in which every moment stays available (the setting, 30)"},
     {"dry-run", 'n', NULL, "cleanup: only say what would be removed"},
     RECOVERY_SOURCE_OPTIONS,
-    REMOTE_OPTIONS,
+    RECOVERY_SERVER_OPTIONS,
     {"json", 'j', NULL, "Print JSON, one object a line"},
 };
 
@@ -339,7 +338,7 @@ const struct cli_command command_snapshot = {
         "create, cleanup and delete go through the server where one runs on the data directory,\n"
         "or --server is given. verify reads and hashes every file again, deltas too, and exits 1\n"
         "where one is damaged. cleanup removes what no moment inside the window needs; snapshots\n"
-        "on demand stay until delete.\n" RECOVERY_SOURCE_ABOUT REMOTE_ABOUT,
+        "on demand stay until delete.\n" RECOVERY_SOURCE_ABOUT RECOVERY_SERVER_ABOUT,
     .options = options,
     .option_count = ARRAY_LEN(options),
     .positional_max = 3,

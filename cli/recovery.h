@@ -21,6 +21,15 @@ struct json_t; /* of jansson */
     "Reads a data directory, beside a running server too, or a store alone (--store without\n"     \
     "--data). Without either the variable SPILLWAY_DATA counts.\n"
 
+/** Of commands that ask the server of the data directory by themselves. */
+#define RECOVERY_SERVER_OPTIONS                                                                    \
+    {"server", 0, "URL", "Ask this server, and look at no directory"},                             \
+    {                                                                                              \
+        "token", 't', "TOKEN", "Bearer token, for the server"                                      \
+    }
+#define RECOVERY_SERVER_ABOUT                                                                      \
+    "Without --token the variable SPILLWAY_TOKEN counts, then AUTH_TOKEN.\n"
+
 /** "NS/COLLECTION" taken apart: the collection is everything behind the first '/'. */
 struct place {
     char *namespace_name;    /* owned */

@@ -117,9 +117,9 @@ static int read_body(const struct cli_args *args, struct recovery_ask *ask)
 /** Options that do not go together, beside what the body says. */
 static int check(const struct cli_args *args)
 {
-    static const char *const not_to_a_file[] = {"ids", "only", "undo", "max-changes"};
-    static const char *const not_a_drill[] = {"in-place", "dry-run", "to",         "ids",
-                                              "only",     "undo",    "max-changes"};
+    static const char *const not_to_a_file[] = {"ids", "only", "undo", "max-changes", "server"};
+    static const char *const not_a_drill[] = {"in-place", "dry-run", "to",          "ids",
+                                              "only",     "undo",    "max-changes", "server"};
     bool in_place = options_has(args, "in-place"), dry = options_has(args, "dry-run");
     for (size_t i = 0; i < ARRAY_LEN(not_a_drill); i++)
         if (options_has(args, "drill") && options_has(args, not_a_drill[i]))

@@ -47,6 +47,11 @@ def test_what_writes_goes_through_the_server_of_the_data_directory(server, run):
     assert rows(snapshot("delete", made["name"])) == [{"ok": True}]
     assert snapshot("delete", made["name"]).returncode == 1
     assert rows(snapshot("list")) == []
+    asked = ("--server", f"http://{server.http}", "--lsn", "0", "default/users")
+    [plan] = rows(run("restore", "--dry-run", "--json", *asked, env={"SPILLWAY_DATA": "/nowhere"}))
+    assert plan["dryRun"] and plan["deletes"] == 2
+    refused = run("restore", *asked)
+    assert refused.returncode == 2 and "--server goes with" in refused.stderr
     restore = run("restore", *data, "--latest", "--in-place", "default/users", env=wrong)
     assert "0 inserts" in good(restore)
 
