@@ -32,9 +32,11 @@
 #define READ_BYTES KIB(256)
 #define TEMP_PREFIX ".tmp-"
 #define LEVELS_MAX 16 /* of directories; the store's own are four deep */
+#define DIR_BUCKETS 1024
 
 /** A directory, relative to the root. */
 struct store_dir {
+    struct store_dir *next; /* of the same bucket */
     char *path;
     bool durable; /* I2 holds for it */
     bool settled; /* I4: no name in it awaits a sync that somebody else has begun */
@@ -46,8 +48,7 @@ struct store {
     char *root; /* the directory */
     bool writable;
     struct lock lock;
-    struct store_dir *dirs; /* those that were used */
-    size_t dir_count;
+    struct store_dir *dirs[DIR_BUCKETS]; /* those that were used: a few per collection */
 };
 
 struct store_writer {
@@ -181,9 +182,13 @@ void store_close(struct store *s)
         return;
     if (s->writable)
         atomic_fetch_sub(&writable_handles, 1);
-    for (size_t i = 0; i < s->dir_count; i++)
-        free(s->dirs[i].path);
-    free(s->dirs);
+    for (size_t i = 0; i < DIR_BUCKETS; i++) {
+        for (struct store_dir *d = s->dirs[i], *next; d != NULL; d = next) {
+            next = d->next;
+            free(d->path);
+            free(d);
+        }
+    }
     lock_destroy(&s->lock);
     free(s->root);
     free(s->url);
@@ -213,12 +218,14 @@ static char *dir_of(const char *path)
 /** The directory's entry, made where there is none. */
 static struct store_dir *find_dir(struct store *s, const char *path) LOCK_REQUIRES(&s->lock)
 {
-    for (size_t i = 0; i < s->dir_count; i++)
-        if (strcmp(s->dirs[i].path, path) == 0)
-            return &s->dirs[i];
-    s->dirs = xrealloc(s->dirs, (s->dir_count + 1) * sizeof(*s->dirs));
-    s->dirs[s->dir_count] = (struct store_dir){.path = xstrdup(path)};
-    return &s->dirs[s->dir_count++];
+    struct store_dir **bucket = &s->dirs[hash64(path, strlen(path)) % DIR_BUCKETS];
+    for (struct store_dir *d = *bucket; d != NULL; d = d->next)
+        if (strcmp(d->path, path) == 0)
+            return d;
+    struct store_dir *d = xcalloc(1, sizeof(*d));
+    *d = (struct store_dir){.next = *bucket, .path = xstrdup(path)};
+    *bucket = d;
+    return d;
 }
 
 static struct store_dir look_at_dir(struct store *s, const char *path)
