@@ -323,7 +323,7 @@ int main(int argc, char **argv)
         {"max-bytes", .whole = &o.max_bytes}, {"conns", .whole = &o.conns},
         {"seconds", .real = &o.seconds},      {"warmup", .real = &o.warmup_s},
         {"verify", .flag = &o.verify},        {"pid", .whole = &o.server_pid},
-        {"label", .text = &o.label},          {NULL}};
+        {"label", .text = &o.label},          {.name = NULL}};
 
     o.address = bench_options(argc, argv, options, usage);
     if (o.conns == 0 || o.conns > CONNS_MAX || o.seconds <= 0 || o.partition > INT32_MAX ||

@@ -112,7 +112,7 @@ int main(int argc, char **argv)
                                            {"pid", .whole = &o.server_pid},
                                            {"set", .call = kclient_set_pair, .arg = conf},
                                            {"label", .text = &o.label},
-                                           {NULL}};
+                                           {.name = NULL}};
 
     kclient_set(conf, "enable.partition.eof", "true");
     kclient_set(conf, "queued.min.messages", "1000000");

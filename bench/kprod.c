@@ -225,7 +225,7 @@ int main(int argc, char **argv)
                                            {"pid", .whole = &o.server_pid},
                                            {"set", .call = kclient_set_pair, .arg = conf},
                                            {"label", .text = &o.label},
-                                           {NULL}};
+                                           {.name = NULL}};
 
     kclient_set(conf, "acks", "all");
     kclient_set(conf, "enable.idempotence", "false");

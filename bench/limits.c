@@ -233,7 +233,7 @@ int main(int argc, char **argv)
     struct options o = {.seconds = 2};
     const char *only = NULL;
     const struct bench_option options[] = {
-        {"seconds", .real = &o.seconds}, {"only", .text = &only}, {NULL}};
+        {"seconds", .real = &o.seconds}, {"only", .text = &only}, {.name = NULL}};
 
     o.directory = bench_options(argc, argv, options, usage);
     o.sync = only == NULL || strcmp(only, "sync") == 0;

@@ -404,7 +404,7 @@ int main(int argc, char **argv)
         {"path", .text = &o.spec.path},      {"token", .text = &o.spec.token},
         {"seed", .whole = &o.spec.seed},     {"memory", .whole = &o.spec.memory},
         {"threads", .whole = &o.threads},    {"pid", .whole = &o.server_pid},
-        {"label", .text = &o.label},         {NULL}};
+        {"label", .text = &o.label},         {.name = NULL}};
 
     o.spec.address = bench_options(argc, argv, options, usage);
     o.spec.form = parse_form(form);

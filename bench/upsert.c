@@ -125,7 +125,7 @@ int main(int argc, char **argv)
                                            {"changes", .whole = &o.changes},
                                            {"batch", .whole = &o.batch},
                                            {"seed", .whole = &o.seed},
-                                           {NULL}};
+                                           {.name = NULL}};
 
     o.path = bench_options(argc, argv, options, usage);
     if (o.docs == 0 || o.batch == 0)
