@@ -2,7 +2,6 @@
  * cdc/hash.c: the state hash: a sum, so that it follows each change without looking at the rest,
  * and does not depend on the order in which documents came.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +10,7 @@
 
 /** Documents up to this size are put together on the stack. */
 #define SMALL_BYTES 2048
-#define HASH_DIGITS 32
+#define HALF_DIGITS 16
 
 static struct state_hash hash_parts(char *scratch, struct slice id, struct slice doc)
 {
@@ -51,24 +50,20 @@ bool state_hash_equal(struct state_hash a, struct state_hash b)
     return a.low == b.low && a.high == b.high;
 }
 
-void state_hash_format(struct state_hash h, char out[33])
+void state_hash_format(struct state_hash h, char out[HASH128_TEXT])
 {
-    snprintf(out, HASH_DIGITS + 1, "%016llx%016llx", (unsigned long long)h.high,
-             (unsigned long long)h.low);
+    hash128_format((struct hash128){.low = h.low, .high = h.high}, out);
 }
 
 /** 16 lower-case hex digits. */
 static bool parse_half(const char *text, uint64_t *ret)
 {
     uint64_t value = 0;
-    for (int i = 0; i < HASH_DIGITS / 2; i++) {
-        char c = text[i];
-        if (c >= '0' && c <= '9')
-            value = value << 4 | (uint64_t)(c - '0');
-        else if (c >= 'a' && c <= 'f')
-            value = value << 4 | (uint64_t)(c - 'a' + 10);
-        else
+    for (int i = 0; i < HALF_DIGITS; i++) {
+        int digit = hex_digit(text[i]);
+        if (digit < 0 || (text[i] >= 'A' && text[i] <= 'F'))
             return false;
+        value = value << 4 | (uint64_t)digit;
     }
     *ret = value;
     return true;
@@ -77,8 +72,8 @@ static bool parse_half(const char *text, uint64_t *ret)
 bool state_hash_parse(const char *text, struct state_hash *ret)
 {
     struct state_hash h;
-    if (text == NULL || strlen(text) != HASH_DIGITS || !parse_half(text, &h.high) ||
-        !parse_half(text + HASH_DIGITS / 2, &h.low))
+    if (text == NULL || strlen(text) != HASH128_TEXT - 1 || !parse_half(text, &h.high) ||
+        !parse_half(text + HALF_DIGITS, &h.low))
         return false;
     *ret = h;
     return true;

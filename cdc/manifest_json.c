@@ -18,7 +18,7 @@
 #include "base/limits.h"
 #include "cdc/delta.h"
 
-#define HASH_DIGITS 32
+#define HASH_DIGITS (HASH128_TEXT - 1)
 #define SEAL_HEAD ",\n  \"hash\": \""
 #define SEAL_TAIL "\"\n}\n"
 #define SEAL_BYTES (sizeof(SEAL_HEAD) - 1 + HASH_DIGITS + sizeof(SEAL_TAIL) - 1)
@@ -27,9 +27,9 @@
 /** What stands behind `len` bytes of a manifest. */
 static void seal(const char *data, size_t len, char out[SEAL_BYTES + 1])
 {
-    struct hash128 h = hash128(data, len);
-    (void)snprintf(out, SEAL_BYTES + 1, SEAL_HEAD "%016llx%016llx" SEAL_TAIL,
-                   (unsigned long long)h.high, (unsigned long long)h.low);
+    char text[HASH128_TEXT];
+    hash128_format(hash128(data, len), text);
+    (void)snprintf(out, SEAL_BYTES + 1, SEAL_HEAD "%s" SEAL_TAIL, text);
 }
 
 err_t manifest_load(struct store *s, const char *path, struct json_t **ret_json)

@@ -381,9 +381,6 @@ err_t state_remove(struct io *io, const char *path)
         if (err != OK && err != ERR_NOT_FOUND)
             return err;
     }
-    const char *slash = strrchr(path, '/');
-    CLEANUP(xfree_ptr)
-    char *dir = slash == NULL ? xstrdup(".") : xstrndup(path, MAX(1, (size_t)(slash - path)));
-    err_t err = io_sync_dir(io, dir);
+    err_t err = io_sync_parent(io, path);
     return err == ERR_NOT_FOUND ? OK : err; /* no folder, no state */
 }

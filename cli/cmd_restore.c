@@ -138,12 +138,9 @@ static void drop_dir(char *dir)
 
 static err_t publish_dir(const char *temp, const char *to)
 {
-    const char *slash = strrchr(to, '/');
-    CLEANUP(xfree_ptr)
-    char *parent = slash == NULL ? xstrdup(".") : xstrndup(to, MAX(1, (size_t)(slash - to)));
     TRY(io_sync_dir(io_posix(), temp));
     TRY(io_rename(io_posix(), temp, to));
-    return io_sync_dir(io_posix(), parent);
+    return io_sync_parent(io_posix(), to);
 }
 
 static int restore_namespace(const struct cli_args *args, const struct recovery_ask *ask)

@@ -30,14 +30,6 @@ static err_t pour(struct rebuild *r, const struct sink *sink, struct restore_res
     return sink->ops->finish(sink->arg);
 }
 
-static char *parent_dir(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        return xstrdup(".");
-    return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
-}
-
 static err_t check_absent(struct io *io, const char *path)
 {
     bool found;
@@ -50,10 +42,9 @@ static err_t check_absent(struct io *io, const char *path)
 /** The temporary file under its name, durably. */
 static err_t publish(struct io *io, const char *temp, const char *path)
 {
-    CLEANUP(xfree_ptr) char *dir = parent_dir(path);
     TRY(check_absent(io, path));
     TRY(io_rename(io, temp, path));
-    return io_sync_dir(io, dir);
+    return io_sync_parent(io, path);
 }
 
 static err_t to_path(struct io *io, struct rebuild *r, enum restore_format format, const char *path,
