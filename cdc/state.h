@@ -100,6 +100,8 @@ err_t state_bookmark(struct state *s, int64_t collection, struct slice bookmark,
 err_t state_load_begin(struct state *s) MUST_USE;
 err_t state_load_doc(struct state *s, struct slice collection,
                      const struct state_doc *doc) MUST_USE;
+/** The outcome of a change below the cursor-to-be: it was skipped. */
+err_t state_load_skipped(struct state *s, int64_t lsn) MUST_USE;
 err_t state_load_end(struct state *s, const struct state_collection *collections, size_t count,
                      int64_t cursor) MUST_USE;
 

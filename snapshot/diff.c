@@ -195,22 +195,18 @@ static err_t compensate(void *arg, const struct state_doc *current, const struct
     return emit(arg, &c);
 }
 
-static err_t compare_with_latest(struct differ *d, const struct rebuild_plan *wanted)
+/** The end of the current state is fixed before the changes are looked through: who writes after
+ * that is not noticed, and keeps what they wrote by `expect`. */
+static err_t run(struct differ *d, const struct rebuild_plan *plan)
 {
     const struct target latest = {.kind = TARGET_LATEST};
     CLEANUP(rebuild_plan_free) struct rebuild_plan current = {0};
-    TRY(rebuild_plan(d->source, d->namespace_name, d->collection, &latest, &current));
-    return restore_compare(d->source, d->namespace_name, d->collection, &current, wanted,
-                           compensate, d);
-}
-
-static err_t run(struct differ *d, const struct rebuild_plan *plan)
-{
-    if (!is_undo(d->filter))
-        return compare_with_latest(d, plan);
     CLEANUP(rebuild_plan_free) struct rebuild_plan before = {0};
-    TRY(plan_undo(d, &before));
-    return compare_with_latest(d, &before);
+    TRY(rebuild_plan(d->source, d->namespace_name, d->collection, &latest, &current));
+    if (is_undo(d->filter))
+        TRY(plan_undo(d, &before));
+    return restore_compare(d->source, d->namespace_name, d->collection, &current,
+                           is_undo(d->filter) ? &before : plan, compensate, d);
 }
 
 err_t restore_diff(struct source *s, const char *namespace_name, struct slice collection,

@@ -254,16 +254,19 @@ static err_t search_deltas(struct plan_question *q, struct bookmark_search *b)
 static err_t find_bookmark(struct plan_question *q, int64_t *ret_lsn)
 {
     struct bookmark_search b = {.name = slice_of(q->target->name), .lsn = -1};
-    int64_t cursor = 0;
+    int64_t cursor = 0, in_state = -1;
     bool found;
     TRY(look_in_state(q->source, q->namespace_name, q->collection, q->target->name, &found, &cursor,
-                      &b.lsn));
+                      &in_state));
     if (q->extent.has_log) {
         struct log_part tail = log_tail(q->namespace_name, q->collection, &q->extent, cursor);
         TRY(log_part_each_raw(q->source, &tail, match_bookmark, &b));
     }
-    if (b.lsn < 0 && q->extent.has_manifest)
+    /* A state that is being made again, or has lost its end, lies behind the deltas. */
+    bool behind = in_state < 0 || cursor < q->extent.store_end;
+    if (b.lsn < 0 && behind && q->extent.has_manifest)
         TRY(search_deltas(q, &b));
+    b.lsn = MAX(b.lsn, in_state);
     if (b.lsn < 0)
         return err_fail(ERR_NOT_FOUND,
                         "no change of %s/%.*s that is kept carries the bookmark \"%.100s\"",
@@ -406,6 +409,8 @@ err_t plan_again(struct source *s, const char *namespace_name, struct slice coll
                                    .base_below = old->base_below,
                                    .text = "the moment asked for"};
     struct rebuild_plan plan;
+    if (source_store(s) == NULL)
+        return ERR_END; /* the log alone: nobody replaces its files */
     TRY(extent_read(s, namespace_name, collection, &now.extent));
     TRY(snapshot_list_read(source_store(s), namespace_name, collection, &now.snapshots));
     TRY(plan_choose(&now.extent, &now.snapshots, &goal, &plan));

@@ -3,8 +3,9 @@
  * streamed into the state, all in one transaction. What the log has from there on, cdc/ applies
  * itself.
  *
- * Bookmarks and outcomes below covered_until stay in the deltas, where history reads them. last_lsn
- * is the last LSN that the files cover: at or above the collection's last change.
+ * Bookmarks below covered_until stay in the deltas, where targets and history find them. Which
+ * changes were skipped is needed of what the log still has, too: there it is asked of the state.
+ * last_lsn is the last LSN that the files cover: at or above the collection's last change.
  */
 #include "snapshot/reload.h"
 
@@ -13,13 +14,13 @@
 
 #include "base/logger.h"
 #include "cdc/delta.h"
-#include "snapshot/rebuild.h"
+#include "snapshot/source.h"
 
 struct reloading {
     struct source *source; /* owned */
     struct state *state;
     const char *namespace_name;
-    int64_t covered;
+    int64_t log_start, covered;
     struct state_collection *collections; /* owned; names borrowed from the manifest */
     size_t count;
 };
@@ -51,6 +52,34 @@ static err_t load_documents(struct reloading *r, struct slice name, const struct
     return err == ERR_END ? OK : err;
 }
 
+static err_t load_outcomes_of(struct reloading *r, const char *dir, const struct store_file *file)
+{
+    struct delta_reader *reader;
+    struct change c;
+    err_t err;
+    TRY(delta_open(source_store(r->source), dir, file, NULL, &reader));
+    while ((err = delta_next(reader, &c)) == OK) {
+        err = source_check_stop(r->source);
+        if (err == OK && c.skipped && c.lsn >= r->log_start && c.lsn < r->covered)
+            err = state_load_skipped(r->state, c.lsn);
+        if (err != OK)
+            break;
+    }
+    delta_close(reader);
+    return err == ERR_END ? OK : err;
+}
+
+static err_t load_outcomes(struct reloading *r, struct slice name)
+{
+    CLEANUP(collection_manifest_free) struct collection_manifest m = {0};
+    CLEANUP(xfree_ptr) char *dir = collection_dir(r->namespace_name, name);
+    err_t err = collection_manifest_read(source_store(r->source), r->namespace_name, name, &m);
+    for (size_t i = 0; err == OK && i < m.delta_count; i++)
+        if (m.deltas[i].rows > 0 && m.deltas[i].lsn_to > r->log_start)
+            err = load_outcomes_of(r, dir, &m.deltas[i]);
+    return err;
+}
+
 static err_t load_collection(struct reloading *r, char *collection)
 {
     const struct target target = {.kind = TARGET_LSN, .value = r->covered - 1};
@@ -63,9 +92,9 @@ static err_t load_collection(struct reloading *r, char *collection)
         cover(&c, &plan.deltas[i]);
     err_t err = load_documents(r, name, &plan, &c);
     rebuild_plan_free(&plan);
-    if (err == OK)
-        r->collections[r->count++] = c;
-    return err;
+    TRY(err);
+    r->collections[r->count++] = c;
+    return load_outcomes(r, name);
 }
 
 static err_t load_all(struct reloading *r, const struct namespace_manifest *m)
@@ -94,8 +123,10 @@ err_t reload_state(void *arg, const char *namespace_name, int64_t log_start, str
     const struct reload *from = arg;
     struct namespace_manifest m;
     TRY(namespace_manifest_read(from->store, namespace_name, &m));
-    struct reloading r = {
-        .state = empty, .namespace_name = namespace_name, .covered = m.covered_until};
+    struct reloading r = {.state = empty,
+                          .namespace_name = namespace_name,
+                          .log_start = log_start,
+                          .covered = m.covered_until};
     LOG_INFO("state_from_store", F("namespace", namespace_name), F("log_start", log_start),
              F("covered_until", m.covered_until));
     err_t err = m.covered_until > 0
