@@ -64,8 +64,10 @@ static err_t gather_from_store(struct gather *g, const struct slice *doc_id, int
             "the changes from LSN %lld on are no longer kept: the oldest available is %lld",
             (long long)g->next, (long long)oldest);
     }
-    if (err == OK && !g->full)
+    if (err == OK && !g->full) {
+        TRY(op_check_stop(op)); /* else the rest of them was not looked at */
         g->next = MAX(g->next, to);
+    }
     return err;
 }
 
@@ -118,8 +120,8 @@ static err_t gather_from_log(struct gather *g, struct shard *shard)
         if (err != OK)
             break;
         err = gather_batch(g, batch, &h);
-        if (err == OK && op_cancelled(g->op))
-            err = err_fail(ERR_UNAVAILABLE, "the server is stopping");
+        if (err == OK)
+            err = op_check_stop(g->op);
         if (err != OK)
             break;
         if (!g->full)

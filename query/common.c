@@ -8,6 +8,11 @@
 
 #define SETTLE_MS 5000
 
+err_t op_check_stop(const struct query_op *op)
+{
+    return op_cancelled(op) ? err_fail(ERR_UNAVAILABLE, "the server is stopping") : OK;
+}
+
 err_t op_shard(struct query_op *op, struct shard **ret_shard)
 {
     CLEANUP(xfree_ptr) char *name = cdc_stream_name(op->namespace_name);

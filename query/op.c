@@ -92,10 +92,8 @@ static void run_step(struct worker_job *job)
 {
     struct query_op *op = CONTAINER_OF(job, struct query_op, job);
     op->step = STEP_DONE;
-    op->err = OK;
-    if (op_cancelled(op))
-        op->err = err_fail(ERR_UNAVAILABLE, "the server is stopping");
-    else
+    op->err = op_check_stop(op);
+    if (op->err == OK)
         op->err = op->kind->work(op);
     if (op->err != OK)
         snprintf(op->text, sizeof(op->text), "%s", err_text(op->err));

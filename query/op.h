@@ -147,6 +147,9 @@ err_t request_number(struct query_op *op, const struct http_request *r, const ch
 
 /* worker side, shared by the kinds */
 
+/** ERR_UNAVAILABLE when it should give up. */
+err_t op_check_stop(const struct query_op *op) MUST_USE;
+
 /** Waits until what was acknowledged before is in the state. ERR_NOT_FOUND for an unknown
  * namespace; ERR_UNAVAILABLE when it takes too long. */
 err_t op_settle(struct query_op *op) MUST_USE;

@@ -117,6 +117,7 @@ static err_t list_collections(struct query_op *op)
         err = state_each_collection(state, add_collection, &l);
         state_close(state);
         TRY(l.err);
+        TRY(op_check_stop(op)); /* else some were left out */
     }
     if (err != OK && err != ERR_NOT_FOUND) /* no state: no collection yet */
         return err;

@@ -1,5 +1,5 @@
 /* The routes of state and recovery, over real sockets, a real log, writer and state. */
-#include "query/query.h"
+#include "query/op.h"
 
 #include <stdio.h>
 #include <sys/socket.h>
@@ -55,6 +55,7 @@ static int set_up(void **state)
     scratch_make(w.dir);
     fake_restore_docs = 0;
     fake_changes_oldest = 0;
+    fake_changes_taken = NULL;
     fake_restore_expect = 0;
     fake_restore_doc_bytes = 10;
     open_log();
@@ -454,6 +455,28 @@ static void history_starts_with_the_oldest_kept_unless_told_otherwise(void **sta
     close(fd);
 }
 
+static void begin_stop(void)
+{
+    atomic_store(&w.query->stopping, true);
+}
+
+static void a_history_that_a_stop_breaks_off_is_no_answer(void **state)
+{
+    (void)state;
+    append("a", 4, 1);
+    int fd = client_open(&w.server);
+    ask(fd, "GET", "/state/default/c%2Fd/b/history?from=0", "");
+    int status = 0;
+    char *reply = client_reply(fd, &status);
+    assert_int_equal(status, 200);
+    assert_non_null(strstr(reply, "X-Next-LSN: 4\r\n"));
+    free(reply);
+    fake_changes_taken = begin_stop;
+    ask(fd, "GET", "/state/default/c%2Fd/b/history?from=0", "");
+    client_expect(fd, 503, NULL);
+    close(fd);
+}
+
 /* Snapshots and restore ----------------------------------------------------------------------- */
 
 static void a_snapshot_is_made_and_shown(void **state)
@@ -562,6 +585,7 @@ int main(void)
         T(a_long_poll_is_answered_by_an_append),
         T(a_long_poll_ends_with_its_time_or_with_the_server),
         T(history_starts_with_the_oldest_kept_unless_told_otherwise),
+        T(a_history_that_a_stop_breaks_off_is_no_answer),
         T(a_snapshot_is_made_and_shown),
         T(a_dry_run_changes_nothing),
         T(a_restore_in_place_appends_applies_and_reports),

@@ -13,6 +13,7 @@ unsigned fake_restore_docs;
 int64_t fake_restore_expect;
 size_t fake_restore_doc_bytes;
 int64_t fake_changes_oldest;
+void (*fake_changes_taken)(void);
 
 static struct log *the_log;
 static const char *the_dir;
@@ -226,10 +227,13 @@ err_t changes_each(struct source *s, const char *namespace_name, struct slice co
         {.op = CHANGE_UPDATE, .lsn = 2, .doc_id = SLICE("b"), .doc = SLICE("{"), .skipped = true},
         {.op = CHANGE_DELETE, .lsn = 3, .doc_id = SLICE("b"), .expect = -1},
     };
-    for (size_t i = 0; i < ARRAY_LEN(changes); i++)
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        if (fake_changes_taken != NULL && i > 0)
+            fake_changes_taken();
         if (changes[i].lsn >= range.from && changes[i].lsn < range.to &&
             slice_equal(changes[i].doc_id, *doc_id) && !fn(arg, &changes[i]))
             break;
+    }
     return OK;
 }
 
