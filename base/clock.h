@@ -14,11 +14,11 @@ struct clock {
 /** The machine's clock. Any thread. */
 struct clock *clock_real(void);
 
-/** A clock that only moves when told. Embedded; tests only set it before or between calls. */
+/** A clock that only moves when told. Embedded. One thread moves it, any reads it. */
 struct clock_manual {
     struct clock base;
-    int64_t now_wall_us;
-    int64_t now_mono_ns;
+    _Atomic int64_t now_wall_us;
+    _Atomic int64_t now_mono_ns;
 };
 void clock_manual_init(struct clock_manual *m, int64_t wall_us);
 void clock_manual_advance_us(struct clock_manual *m, int64_t us);

@@ -3,6 +3,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -176,8 +177,10 @@ def test_a_directory_that_cannot_be_written(tmp_path):
     tmp_path.chmod(0o711)
     data = tmp_path / "data"
     data.mkdir(mode=0o555)
+    # Nobody may be let into the folder of the build.
+    program = shutil.copy(SPILLWAY, tmp_path / "spillway")
     as_nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
-    done = subprocess.run([SPILLWAY, "serve", "--dev", "--data", data, "--http", "127.0.0.1:0", "--kafka", "off"],
+    done = subprocess.run([program, "serve", "--dev", "--data", data, "--http", "127.0.0.1:0", "--kafka", "off"],
                           capture_output=True, text=True, timeout=30, env=clean_environment(), check=False,
                           cwd="/", **as_nobody)
     assert done.returncode == 1 and done.stdout == "", done

@@ -1,6 +1,7 @@
 /* Reactors: messages, turn hooks, and the wheel of deadlines. */
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 
 #include "net/reactor.h"
 #include "net/wheel.h"
@@ -137,9 +138,9 @@ static void a_message_may_be_posted_again_from_its_own_run(void **state)
 struct turns {
     struct reactor_turn_hook first;
     struct reactor_turn_hook second;
-    int first_runs;
+    atomic_int first_runs;
     int second_runs;
-    bool in_order;
+    atomic_bool in_order;
     int messages;
     int wanted;
     sem_t all_seen; /* posted by the second hook when all messages came before it */
