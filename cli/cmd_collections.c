@@ -121,7 +121,7 @@ static void print_text(const struct row *r)
     char count[24] = "?", last[TIMEFMT_MAX] = "-", drill[TIMEFMT_MAX] = "never";
     CLEANUP(buf_release) struct buf name = BUF_INIT;
     buf_printf(&name, "%s/", r->namespace_name);
-    recovery_append_shown(&name, r->name);
+    recovery_append_shown(&name, slice_of(r->name));
     if (r->count >= 0)
         snprintf(count, sizeof(count), "%" PRId64, r->count);
     if (r->last_ts != INT64_MIN)

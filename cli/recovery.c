@@ -220,10 +220,10 @@ int recovery_failed(const struct cli_args *args, err_t err)
 
 /* What it looks like -------------------------------------------------------------------------- */
 
-void recovery_append_shown(struct buf *out, const char *name)
+void recovery_append_shown(struct buf *out, struct slice name)
 {
     CLEANUP(buf_release) struct buf quoted = BUF_INIT;
-    buf_append_json(&quoted, name, strlen(name));
+    buf_append_json(&quoted, name.data, name.len);
     buf_append(out, quoted.data + 1, quoted.len - 2);
 }
 

@@ -79,7 +79,7 @@ bool recovery_target(const struct cli_args *args, const char *text, struct targe
 
 /** A name that others chose, for people: control characters as in JSON, so that none reaches their
  * terminal. */
-void recovery_append_shown(struct buf *out, const char *name);
+void recovery_append_shown(struct buf *out, struct slice name);
 /** A plan as lines for people. */
 void recovery_plan_text(struct buf *out, const struct rebuild_plan *plan);
 

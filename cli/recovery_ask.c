@@ -182,8 +182,8 @@ void recovery_ask_print(const struct cli_args *args, json_t *reply)
     json_array_foreach(json_object_get(reply, "skipped"), i, item)
     {
         CLEANUP(buf_release) struct buf line = BUF_INIT;
-        const char *id = json_string_value(json_object_get(item, "docId"));
-        recovery_append_shown(&line, id != NULL ? id : "?");
+        const json_t *id = json_object_get(item, "docId");
+        recovery_append_shown(&line, (struct slice){json_string_value(id), json_string_length(id)});
         printf("          %.*s\n", (int)line.len, line.data);
     }
 }

@@ -143,9 +143,9 @@ static err_t read_dry_run(struct restore_ask *ask, const json_t *v)
     return json_is_boolean(v) ? OK : bad_field("dryRun", "true or false");
 }
 
-static int compare_strings(const void *a, const void *b)
+static int compare_ids(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
 static err_t read_ids(struct restore_ask *ask, const json_t *v)
@@ -159,9 +159,11 @@ static err_t read_ids(struct restore_ask *ask, const json_t *v)
         const json_t *id = json_array_get(v, i);
         if (!json_is_string(id) || json_string_length(id) == 0)
             return bad_field("ids", "an array of document ids: strings that are not empty");
-        f->ids[f->id_count++] = xstrdup(json_string_value(id));
+        struct slice text = string_of(id);
+        f->ids[f->id_count++] =
+            (struct slice){arena_strndup(&ask->ids, text.data, text.len), text.len};
     }
-    qsort(f->ids, f->id_count, sizeof(*f->ids), compare_strings);
+    qsort(f->ids, f->id_count, sizeof(*f->ids), compare_ids);
     return OK;
 }
 
@@ -197,7 +199,8 @@ static err_t read_undo(struct restore_ask *ask, const json_t *v)
     ask->has_undo = true;
     bool good = take_lsn(&at, &f->undo_from) && strncmp(at, "..", 2) == 0;
     at += good ? 2 : 0;
-    if (!good || !take_lsn(&at, &f->undo_to) || *at != '\0' || f->undo_from > f->undo_to)
+    good = good && take_lsn(&at, &f->undo_to) && at == json_string_value(v) + json_string_length(v);
+    if (!good || f->undo_from > f->undo_to)
         return bad_field("undo", "\"FIRST..LAST\", two LSNs, both included");
     return OK;
 }
@@ -258,7 +261,8 @@ err_t restore_ask_read(struct slice body, struct restore_ask *ret)
     json_error_t error;
     struct restore_ask ask = {.filter = {.undo_from = -1, .undo_to = -1}};
     json_t *root =
-        json_loadb(body.data != NULL ? body.data : "", body.len, JSON_REJECT_DUPLICATES, &error);
+        json_loadb(body.data != NULL ? body.data : "", body.len,
+                   JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error); /* ids may hold a NUL */
     if (root == NULL)
         return err_fail(ERR_INVALID_JSON, "Invalid JSON at byte %d: %s", error.position,
                         error.text);
@@ -285,9 +289,8 @@ err_t restore_ask_read(struct slice body, struct restore_ask *ret)
 
 void restore_ask_release(struct restore_ask *ask)
 {
-    for (size_t i = 0; i < ask->filter.id_count; i++)
-        free(ask->filter.ids[i]);
     free(ask->filter.ids);
+    arena_release(&ask->ids);
     free(ask->target.name);
     *ask = (struct restore_ask){0};
 }

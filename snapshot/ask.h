@@ -6,6 +6,7 @@
 #ifndef SNAPSHOT_ASK_H
 #define SNAPSHOT_ASK_H
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "snapshot/restore.h"
 
@@ -13,7 +14,8 @@ struct restore_ask {
     struct target target;
     bool has_target, has_undo; /* one of them */
     bool dry_run;
-    struct restore_filter filter; /* ids are owned */
+    struct restore_filter filter;
+    struct arena ids; /* of the filter's ids */
 };
 
 /** Reads JSON:

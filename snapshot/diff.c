@@ -96,7 +96,7 @@ static bool id_is_named(struct differ *d, struct slice id)
     if (f->ids == NULL)
         return true;
     while (d->ids_at < f->id_count) {
-        int order = slice_compare(slice_of(f->ids[d->ids_at]), id);
+        int order = slice_compare(f->ids[d->ids_at], id);
         if (order >= 0)
             return order == 0;
         d->ids_at++;

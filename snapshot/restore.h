@@ -42,7 +42,7 @@ struct compensation {
     int64_t expect;       /* LSN of the current version, 0: absent */
 };
 struct restore_filter {
-    char **ids; /* sorted by bytes; NULL: all */
+    struct slice *ids; /* sorted by bytes; NULL: all */
     size_t id_count;
     /* Which changes to go back on; none set: all. only_deletes puts back what was deleted since. */
     bool only_deletes, only_updates, only_inserts;

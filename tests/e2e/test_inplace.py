@@ -71,6 +71,15 @@ def test_wrong_deletes_are_undone_without_losing_good_writes(make_server):
     wrong_deletes(make_server, 3000)
 
 
+def test_an_id_with_nul_is_named_like_any_other(make_server):
+    server = make_server(*SMALL)
+    first = ingest_lines(server, [change_line("insert", "orders", doc_id, '{"n":1}') for doc_id in ("a", "a\\u0000", "b")]) - 2
+    ingest_lines(server, [change_line("delete", "orders", doc_id) for doc_id in ("a", "a\\u0000", "b")])
+    reply = server.post(f"/restore/{NAMESPACE}/orders", json={"lsn": first + 2, "ids": ["b", "a\0"]})
+    assert reply.status_code == 200 and counts(reply.json()) == (2, 0, 0), reply.text
+    assert set(state(server, "orders")) == {"a\0", "b"}
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_40000_wrong_deletes_are_undone_without_losing_good_writes(make_server):
