@@ -82,7 +82,23 @@ static void add_given(struct cli_args *args, const struct cli_option *option, co
     args->given[args->given_count++] = (struct cli_given){option, value};
 }
 
-/** Takes argv[*at], an option, and its value. */
+/** Takes the letters at *text in turn that need no value, but for the last option: that one is
+ * returned, with what follows it (as in -n5). NULL: an unknown letter. */
+static const struct cli_option *take_letters(const struct cli_command *command, const char *text,
+                                             struct cli_args *args, const char **ret_attached)
+{
+    const struct cli_option *option = find_letter(command, *text);
+    for (; text[1] != '\0' && option != NULL; option = find_letter(command, *++text)) {
+        *ret_attached = text + 1;
+        if (option->argument != NULL || option == &help_option)
+            return option;
+        add_given(args, option, "");
+    }
+    *ret_attached = NULL;
+    return option;
+}
+
+/** Takes argv[*at], an option (or letters in one: -lj), and its value. */
 static int parse_option(const struct cli_command *command, int argc, char **argv, int *at,
                         struct cli_args *args)
 {
@@ -95,8 +111,7 @@ static int parse_option(const struct cli_command *command, int argc, char **argv
         option = find_long(command, text + 2, len);
         attached = equals != NULL ? equals + 1 : NULL;
     } else {
-        option = find_letter(command, text[1]);
-        attached = text[2] != '\0' ? text + 2 : NULL;
+        option = take_letters(command, text + 1, args, &attached);
     }
     if (option == NULL)
         return unknown_option(command, text);

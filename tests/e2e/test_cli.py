@@ -308,7 +308,8 @@ def test_status_needs_the_admins_token(make_server, run):
 def test_mistakes_are_explained(run):
     for arguments, says in ((["serv"], "did you mean serve"), (["ingest", "--jsn"], "did you mean --json"),
                             (["tail", "-n"], "needs a value"), (["log"], "verify or dump"), ([], "help"),
-                            (["status", "--json=1"], "takes no value"), (["tail", "-n", "x"], "not a number")):
+                            (["status", "--json=1"], "takes no value"), (["tail", "-n", "x"], "not a number"),
+                            (["tail", "-ejn", "x"], "not a number"), (["tail", "-eqj"], "unknown option -eqj")):
         done = run(*arguments)
         assert done.returncode == 2 and done.stdout == "" and says in done.stderr, (arguments, done.stderr)
     for arguments in (["help"], ["help", "tail"], ["--help"], ["tail", "-h"]):
