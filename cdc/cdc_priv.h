@@ -57,7 +57,7 @@ struct space {
     int64_t sampled_us; /* wall clock, just before the high watermark was read for the last step */
     int64_t caught_us;  /* wall clock; every record acknowledged before it is applied */
     uint64_t dead_letters, misplaced;
-    bool damaged;                    /* SQLite said so: the next opening starts over */
+    bool damaged;                    /* the last file was: the next opening starts over */
     bool deltas;                     /* there is a store, and its manifest was read */
     char blocked[CDC_PROBLEM_BYTES]; /* why there are no deltas although there is a store, or "" */
     err_t blocked_err;

@@ -47,15 +47,22 @@ struct space *space_new(struct cdc *c, struct stream *s, const char *name)
     return sp;
 }
 
+/** Lets go of the file; one that is damaged is not opened again. */
+static void close_file(struct space *sp)
+{
+    sp->damaged = sp->damaged || state_is_damaged(sp->state);
+    state_close(TAKE(sp->state));
+}
+
 void space_close(struct space *sp)
 {
     if (sp->state != NULL)
         state_forget_notes(sp->state); /* of records above the cursor */
-    if (sp->state != NULL && !sp->damaged && sp->cursor > sp->saved_cursor &&
+    if (sp->state != NULL && !state_is_damaged(sp->state) && sp->cursor > sp->saved_cursor &&
         state_apply(sp->state, NULL, 0, sp->cursor) != OK)
         LOG_WARN("state_cursor_unsaved", F("state", sp->path),
                  F("next", "records without changes are read again"));
-    state_close(TAKE(sp->state));
+    close_file(sp);
     pending_clear(sp);
     sp->deltas = false;
     sp->delta_due_ns = INT64_MAX;
@@ -176,7 +183,7 @@ static err_t open_deltas(struct space *sp)
                   : err_fail(ERR_CORRUPT, "the store ends at LSN %lld, too far behind the state",
                              (long long)sp->covered);
     }
-    if (err == ERR_CORRUPT) {
+    if (err == ERR_CORRUPT && !state_is_damaged(sp->state)) {
         snprintf(sp->blocked, sizeof(sp->blocked), "%s", err_text(err));
         sp->blocked_err = ERR_IO;
         LOG_ERROR("deltas_stopped", F("namespace", sp->name), F("err", sp->blocked),
@@ -221,7 +228,6 @@ static err_t apply_run(struct space *sp, struct change_run *run, int64_t next, b
     bool write = run->count > 0 || notes || next - sp->saved_cursor > CURSOR_LAG_MAX;
     if (write)
         err = state_apply(sp->state, run->changes, run->count, next);
-    sp->damaged = err == ERR_CORRUPT;
     if (err != OK) {
         change_run_free(run);
         return err;
@@ -279,23 +285,27 @@ static void put_off_deltas(struct space *sp, err_t err, int64_t now_ns)
               F("next", "the state goes on; trying again"));
 }
 
-static void write_deltas(struct space *sp, bool asked)
+/** An error only where the state is damaged; what the store has against it is put off. */
+static err_t write_deltas(struct space *sp, bool asked)
 {
     int64_t now_ns = clock_mono_ns(sp->cdc->options.clock);
     set_delta_timer(sp, now_ns);
     bool due = now_ns >= sp->delta_due_ns ||
                (sp->delta_tries == 0 && sp->pending_bytes >= sp->cdc->options.delta_bytes);
     if (!sp->deltas || (!asked && !due))
-        return;
+        return OK;
     err_t err = pending_write(sp);
+    if (state_is_damaged(sp->state))
+        return err;
     if (err != OK) {
         put_off_deltas(sp, err, now_ns);
-        return;
+        return OK;
     }
     *sp->blocked = '\0';
     sp->delta_tries = 0;
     sp->delta_due_ns = INT64_MAX;
     set_delta_timer(sp, now_ns);
+    return OK;
 }
 
 err_t space_step(struct space *sp, bool deltas_asked, bool *ret_more)
@@ -306,7 +316,7 @@ err_t space_step(struct space *sp, bool deltas_asked, bool *ret_more)
     if (sp->state == NULL) {
         err_t err = open_all(sp);
         if (err != OK) {
-            state_close(TAKE(sp->state)); /* half open: nothing of it is used */
+            close_file(sp); /* half open: nothing of it is used */
             pending_clear(sp);
             return err;
         }
@@ -316,13 +326,12 @@ err_t space_step(struct space *sp, bool deltas_asked, bool *ret_more)
     int64_t to = shard_high_watermark(sh);
     sp->delta_failed = false;
     if (sp->pending_bytes >= pending_bytes_max(sp))
-        write_deltas(sp, deltas_asked);
+        TRY(write_deltas(sp, deltas_asked));
     sp->full = sp->pending_bytes >= pending_bytes_max(sp);
     if (sp->full)
         return OK;
     TRY(apply_new(sp, to, ret_more));
     if (sp->cursor >= to)
         sp->caught_us = sp->sampled_us;
-    write_deltas(sp, deltas_asked && sp->cursor >= to);
-    return OK;
+    return write_deltas(sp, deltas_asked && sp->cursor >= to);
 }

@@ -99,6 +99,7 @@ err_t state_fail(struct state *s, int rc)
                         io_text);
     const char *text = s->db != NULL ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
     bool damaged = primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB;
+    s->damaged = s->damaged || damaged;
     return err_fail(damaged ? ERR_CORRUPT : ERR_IO, "the state %s: %s", s->path, text);
 }
 
@@ -352,6 +353,11 @@ err_t state_reader_refresh(struct state *s)
     int64_t cursor;
     TRY(state_run(s, "COMMIT; BEGIN"));
     return state_cursor(s, &cursor); /* the first read fixes the view */
+}
+
+bool state_is_damaged(const struct state *s)
+{
+    return s != NULL && s->damaged;
 }
 
 void state_close(struct state *s)

@@ -37,6 +37,8 @@ err_t state_open(struct io *io, const char *path, struct state **ret_state) MUST
  * state_reader_refresh. ERR_NOT_FOUND. */
 err_t state_reader_open(struct io *io, const char *path, struct state **ret_state) MUST_USE;
 err_t state_reader_refresh(struct state *s) MUST_USE;
+/** Some call on it has answered ERR_CORRUPT. NULL: no. */
+bool state_is_damaged(const struct state *s);
 void state_close(struct state *s); /* NULL-safe */
 /** Durably. OK also where there is none. */
 err_t state_remove(struct io *io, const char *path) MUST_USE;

@@ -30,9 +30,11 @@ static void write_be64(uint8_t *p, uint64_t value)
 err_t state_read_collection(struct state *s, sqlite3_stmt *stmt, struct state_collection *ret)
 {
     const uint8_t *hash = sqlite3_column_blob(stmt, 3);
-    if (sqlite3_column_bytes(stmt, 3) != HASH_BYTES || hash == NULL)
+    if (sqlite3_column_bytes(stmt, 3) != HASH_BYTES || hash == NULL) {
+        s->damaged = true;
         return err_fail(ERR_CORRUPT, "the state %s: a collection's hash has %d bytes, not %d",
                         s->path, sqlite3_column_bytes(stmt, 3), HASH_BYTES);
+    }
     const char *name = (const char *)sqlite3_column_text(stmt, 1);
     size_t name_len = (size_t)sqlite3_column_bytes(stmt, 1);
     *ret = (struct state_collection){

@@ -54,7 +54,7 @@ struct state {
     struct vfs *vfs;
     sqlite3 *db;
     char *path;
-    bool reader;
+    bool reader, damaged;
     sqlite3_stmt *statements[SQL_COUNT];
 
     /* Of the writer: all collections, and a table of their places (+ 1) by the hash of their names.

@@ -332,6 +332,39 @@ static void a_lost_or_damaged_state_is_made_again(void **state)
     free(path);
 }
 
+/** Wherever it is damaged, also where little is read. */
+static void a_state_with_a_damaged_page_is_made_again(void **state)
+{
+    struct fixture *f = *state;
+    char *path = cdc_state_path(f->dir, "default");
+    char garbage[4096];
+    long pages = 2;
+    memset(garbage, 'x', sizeof(garbage));
+    change(f, "insert", "users", "a", ",\"doc\":{\"v\":1},\"bookmark\":\"m\"");
+    for (long page = 1; page < pages; page++) { /* but the first, which has the schema */
+        assert_ok(cdc_flush(f->cdc, NULL, true, WAIT_MS));
+        change(f, "update", "users", "a", ",\"doc\":{\"v\":2},\"expect\":99,\"bookmark\":\"m\"");
+        assert_state(f, "users", "a={\"v\":1}@0 ");
+        stop(f);
+        FILE *file = fopen(path, "r+");
+        assert_non_null(file);
+        assert_int_equal(fseek(file, 0, SEEK_END), 0);
+        pages = ftell(file) / (long)sizeof(garbage);
+        assert_int_equal(fseek(file, page * (long)sizeof(garbage), SEEK_SET), 0);
+        assert_int_equal(fwrite(garbage, sizeof(garbage), 1, file), 1);
+        assert_int_equal(fclose(file), 0);
+        start(f);
+        change(f, "update", "users", "a", ",\"doc\":{\"v\":3},\"expect\":99,\"bookmark\":\"m\"");
+        err_t err = OK;
+        for (int i = 0; i < 5 && (i == 0 || err != OK); i++) /* it is tried again after a second */
+            err = cdc_flush(f->cdc, NULL, true, WAIT_MS);
+        if (err != OK)
+            fail_msg("page %ld of %ld: %s", page + 1, pages, err_text(err));
+        assert_state(f, "users", "a={\"v\":1}@0 ");
+    }
+    free(path);
+}
+
 static void a_small_delta_size_makes_deltas_by_itself(void **state)
 {
     struct fixture *f = *state;
@@ -456,6 +489,7 @@ int main(void)
         TEST(deltas_form_a_chain_per_collection),
         TEST(what_was_not_in_a_delta_is_read_again_after_a_restart),
         TEST(a_lost_or_damaged_state_is_made_again),
+        TEST(a_state_with_a_damaged_page_is_made_again),
         TEST(a_small_delta_size_makes_deltas_by_itself),
         TEST(an_idle_collection_is_covered_by_age),
         TEST(a_stream_created_later_is_a_namespace_too),
