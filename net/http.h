@@ -131,6 +131,10 @@ struct slice http_exchange_correlation_id(struct http_exchange *x);
 struct slice http_request_header(const struct http_request *r, const char *name, size_t *ret_count);
 /** The value of a query parameter, percent-decoded into the arena; data == NULL when absent. */
 struct slice http_request_query(const struct http_request *r, struct arena *a, const char *name);
+/** The next query parameter, both percent-decoded into the arena. *at begins at 0; false behind the
+ * last. */
+bool http_request_query_next(const struct http_request *r, struct arena *a, size_t *at,
+                             struct slice *ret_name, struct slice *ret_value);
 /** Part `index` (from 0) of the path, between its slashes, percent-decoded into the arena: any
  * bytes, '/' and NUL included. ERR_INVALID_REQUEST where there is none, or for a '%' without two
  * hex digits. */

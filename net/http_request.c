@@ -283,22 +283,31 @@ static struct slice percent_decode(struct arena *a, struct slice text)
     return (struct slice){out, len};
 }
 
+bool http_request_query_next(const struct http_request *r, struct arena *a, size_t *at,
+                             struct slice *ret_name, struct slice *ret_value)
+{
+    if (*at >= r->query.len)
+        return false;
+    const char *start = r->query.data + *at;
+    const char *end = r->query.data + r->query.len;
+    const char *amp = memchr(start, '&', (size_t)(end - start));
+    const char *stop = amp == NULL ? end : amp;
+    const char *equals = memchr(start, '=', (size_t)(stop - start));
+    const char *name_end = equals == NULL ? stop : equals;
+    const char *value = equals == NULL ? stop : equals + 1;
+    *ret_name = percent_decode(a, (struct slice){start, (size_t)(name_end - start)});
+    *ret_value = percent_decode(a, (struct slice){value, (size_t)(stop - value)});
+    *at = (size_t)(stop - r->query.data) + (amp != NULL);
+    return true;
+}
+
 struct slice http_request_query(const struct http_request *r, struct arena *a, const char *name)
 {
     struct slice wanted = slice_of(name);
-    const char *at = r->query.data;
-    const char *end = at + r->query.len;
-    while (at < end) {
-        const char *amp = memchr(at, '&', (size_t)(end - at));
-        const char *stop = amp == NULL ? end : amp;
-        const char *equals = memchr(at, '=', (size_t)(stop - at));
-        const char *name_end = equals == NULL ? stop : equals;
-        struct slice key = percent_decode(a, (struct slice){at, (size_t)(name_end - at)});
-        if (slice_equal(key, wanted)) {
-            const char *value = equals == NULL ? stop : equals + 1;
-            return percent_decode(a, (struct slice){value, (size_t)(stop - value)});
-        }
-        at = stop + (amp != NULL);
-    }
+    struct slice key, value;
+    size_t at = 0;
+    while (http_request_query_next(r, a, &at, &key, &value))
+        if (slice_equal(key, wanted))
+            return value;
     return (struct slice){0};
 }

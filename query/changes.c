@@ -210,7 +210,11 @@ static err_t read_history(struct query_op *op)
     return OK;
 }
 
-const struct query_kind changes_kind = {
-    .content_type = "application/x-ndjson", .prepare = prepare, .work = read_changes};
-const struct query_kind history_kind = {
-    .content_type = "application/x-ndjson", .prepare = prepare, .work = read_history};
+const struct query_kind changes_kind = {.content_type = "application/x-ndjson",
+                                        .parameters = "from, limit, wait",
+                                        .prepare = prepare,
+                                        .work = read_changes};
+const struct query_kind history_kind = {.content_type = "application/x-ndjson",
+                                        .parameters = "from, limit",
+                                        .prepare = prepare,
+                                        .work = read_history};

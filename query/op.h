@@ -43,6 +43,7 @@ struct query_kind {
     bool takes_body;
     bool of_all; /* names no namespace: the key's own, or all */
     bool admin_only;
+    const char *parameters; /* that it takes, "at, lsn"; NULL: none */
     /** Reactor: reads and checks the parameters. May be NULL. */
     err_t (*prepare)(struct query_op *op, const struct http_request *r);
     /** Worker: one step. */
@@ -139,7 +140,8 @@ void query_job_end(struct query *q, struct query_job *job);
 
 /* request.c: what was asked. */
 err_t request_read(struct query_op *op, const struct http_request *r) MUST_USE;
-/** ?at= ?lsn= ?bookmark= ?snapshot= ?latest ?exclusive= */
+/** What request_target reads. */
+#define TARGET_PARAMETERS "at, lsn, bookmark, snapshot, latest, exclusive"
 err_t request_target(struct query_op *op, const struct http_request *r) MUST_USE;
 /** A whole number of at least 0; `fallback` where it is absent. */
 err_t request_number(struct query_op *op, const struct http_request *r, const char *name,

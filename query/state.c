@@ -209,10 +209,12 @@ static err_t read_document(struct query_op *op)
 }
 
 const struct query_kind state_kind = {.content_type = "application/x-ndjson",
+                                      .parameters = TARGET_PARAMETERS,
                                       .prepare = request_target,
                                       .work = read_collection,
                                       .close = close_reading};
 const struct query_kind document_kind = {.content_type = "application/json",
+                                         .parameters = TARGET_PARAMETERS,
                                          .prepare = request_target,
                                          .work = read_document,
                                          .close = close_reading};
