@@ -92,6 +92,8 @@ static int restore_file(const struct cli_args *args, const struct place *place,
     int rc = recovery_open(args, &r);
     if (rc != EXIT_OK)
         return rc;
+    if (path != NULL)
+        recovery_leave_nothing();
     err_t err = write_one(r.source, place, ask, path, &result);
     if (err != OK)
         return recovery_failed(args, err);
@@ -156,6 +158,7 @@ static int restore_namespace(const struct cli_args *args, const struct recovery_
     if (rc != EXIT_OK)
         return rc;
     CLEANUP(xfree_ptr) char *temp = xasprintf("%s.partial-%ld", to, (long)getpid());
+    recovery_leave_nothing();
     err_t err = write_all(args, r.source, args->positional[0], ask, temp, to);
     if (err == OK)
         err = publish_dir(temp, to);

@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +98,27 @@ bool recovery_target(const struct cli_args *args, const char *text, struct targe
     return false;
 }
 
+/* Breaking off -------------------------------------------------------------------------------- */
+
+static atomic_bool interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    atomic_store(&interrupted, true);
+}
+
+void recovery_leave_nothing(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART | SA_RESETHAND};
+    struct sigaction old;
+    (void)sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            (void)sigaction(numbers[i], &action, NULL);
+}
+
 /* Where it is --------------------------------------------------------------------------------- */
 
 /** The settings of the data directory, for which the same sources count as for the server. */
@@ -127,6 +150,7 @@ static int open_source(const struct cli_args *args, bool writable, struct recove
                                      .clock = clock_real(),
                                      .data_dir = r->data_dir,
                                      .store_url = store,
+                                     .stop = &interrupted,
                                      .writable = writable};
     err_t err = source_open(&o, &r->source);
     return err == OK ? EXIT_OK : recovery_failed(args, err);
@@ -207,14 +231,17 @@ int recovery_do(const struct cli_args *args, const struct recovery_work *w, void
         return ask_holder(args, w, r.data_dir);
     if (rc != EXIT_OK)
         return rc;
+    recovery_leave_nothing();
     err_t err = w->here(args, &r, arg);
     return err == OK ? EXIT_OK : recovery_failed(args, err);
 }
 
 int recovery_failed(const struct cli_args *args, err_t err)
 {
+    bool broken_off = err == ERR_UNAVAILABLE && atomic_load(&interrupted);
     fflush(stdout);
-    fprintf(stderr, "spillway %s: %s\n", args->command->name, err_text(err));
+    fprintf(stderr, "spillway %s: %s\n", args->command->name,
+            broken_off ? "interrupted; what was half made is removed" : err_text(err));
     return err == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }
 

@@ -73,6 +73,10 @@ int recovery_failed(const struct cli_args *args, err_t err);
 /** A time with a zone; false after a message. An option that was not given leaves *value as it is.
  */
 bool recovery_time(const struct cli_args *args, const char *option, int64_t *value);
+/** From now on the first Ctrl-C (SIGINT, SIGTERM, SIGHUP) ends the command as an error does, so
+ * that nothing half made is left; a second one ends it at once. */
+void recovery_leave_nothing(void);
+
 /** "latest", "lsn:N", "bookmark:B", "snapshot:NAME" or a time with a zone. The caller frees
  * ret->name. False after a message. */
 bool recovery_target(const struct cli_args *args, const char *text, struct target *ret);

@@ -1,10 +1,14 @@
 """The commands of recovery: which data directory, store and server they find by themselves."""
 import json
 import shutil
+import signal
 import socket
+import subprocess
 import threading
+import time
 
 import pytest
+from conftest import SPILLWAY, clean_environment
 
 STAMP = "2026-02-02T14:30:00Z"
 
@@ -98,6 +102,29 @@ def test_arguments_of_snapshot(run):
                             (["drop", "default/users"], "delete was expected")]:
         done = run("snapshot", *arguments)
         assert done.returncode == 2 and says in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("form", ["ndjson", "parquet", "sqlite", "namespace"])
+def test_a_restore_that_is_interrupted_leaves_nothing(server, tmp_path, form):
+    out = tmp_path / "out"
+    out.mkdir()
+    for batch in range(60):
+        server.ingest(*({"type": "collection.insert", "ts": STAMP, "collection": "users", "docId": f"{batch}-{n}",
+                         "doc": {"pad": "x" * 400}} for n in range(1000)))
+    where = ("default",) if form == "namespace" else ("--format", form, "default/users")
+    for _ in range(20):  # it may be done before the signal comes
+        restore = subprocess.Popen([SPILLWAY, "restore", "--data", server.data, "--latest", "--to", out / "it", *where],
+                                   env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        while restore.poll() is None and not list(out.iterdir()):
+            time.sleep(0.001)
+        restore.send_signal(signal.SIGINT)
+        said = restore.communicate(timeout=60)[1]
+        if restore.returncode != 0:
+            break
+        assert said == "" and [path.name for path in out.iterdir()] == ["it"]
+        shutil.rmtree(out / "it") if form == "namespace" else (out / "it").unlink()
+    assert restore.returncode == 1 and "interrupted" in said, said
+    assert list(out.iterdir()) == []
 
 
 @pytest.mark.parametrize("beside", [True, False])
