@@ -197,6 +197,8 @@ static int run(const struct cli_args *args)
     if (!recovery_time(args, "since", &k.since) || !recovery_time(args, "until", &k.until) ||
         !options_number(args, "from", 0, INT64_MAX, &from))
         return EXIT_USAGE;
+    if (k.since > k.until)
+        return options_mistake(args->command, "--since lies after --until");
     rc = recovery_open(args, &r);
     if (rc != EXIT_OK)
         return rc;

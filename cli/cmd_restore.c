@@ -227,8 +227,10 @@ static void print_drill(const struct cli_args *args, const struct drill_result *
                    *r->base != '\0' ? r->base : "the empty collection", r->deltas,
                    r->deltas == 1 ? "" : "s");
     } else {
-        buf_printf(&out, "drill FAILED at LSN %" PRId64 " in %.3f s: %s\n", r->lsn,
-                   (double)r->took_us / 1e6, r->text);
+        buf_append_str(&out, "drill FAILED");
+        if (r->lsn >= 0) /* else it came to no LSN */
+            buf_printf(&out, " at LSN %" PRId64, r->lsn);
+        buf_printf(&out, " in %.3f s: %s\n", (double)r->took_us / 1e6, r->text);
     }
     fwrite(out.data, 1, out.len, stdout);
 }

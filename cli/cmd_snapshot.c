@@ -91,6 +91,8 @@ static err_t list(const struct cli_args *args, struct recovery *r, void *arg)
     struct snapshot_list l;
     TRY(need_store(r));
     TRY(snapshot_list_read(source_store(r->source), place->namespace_name, place->collection, &l));
+    if (l.count == 0)
+        TRY(source_check_collection(r->source, place->namespace_name, place->collection));
     print_head(args);
     for (size_t i = 0; i < l.count; i++)
         print_snapshot(args, &l.items[i]);

@@ -62,6 +62,8 @@ static int add_ids(const struct cli_args *args, json_t *body)
         if (n > 0 && json_array_append_new(ids, json_stringn(line, n)) != 0)
             return options_mistake(args->command, "--ids: %s holds a line that is not UTF-8", path);
     }
+    if (json_array_size(ids) == 0)
+        return options_mistake(args->command, "--ids: %s names no document", path);
     return EXIT_OK;
 }
 
@@ -124,6 +126,8 @@ static int check(const struct cli_args *args)
     for (size_t i = 0; i < ARRAY_LEN(not_a_drill); i++)
         if (options_has(args, "drill") && options_has(args, not_a_drill[i]))
             return options_mistake(args->command, "--drill does not go with --%s", not_a_drill[i]);
+    if (options_has(args, "to") && *options_value(args, "to") == '\0')
+        return options_mistake(args->command, "--to needs the name of a file");
     if (in_place && options_has(args, "to"))
         return options_mistake(args->command, "--in-place does not go with --to");
     for (size_t i = 0; i < ARRAY_LEN(not_to_a_file); i++)

@@ -43,7 +43,7 @@ static err_t read_time(struct slice text, int64_t *ret_us)
     }
     return err_fail(ERR_VALIDATION,
                     "\"%.*s\" is no RFC 3339 time with a zone: write 2026-02-02T14:30:00Z or "
-                    "2026-02-02T14:30:00%%2B01:00",
+                    "2026-02-02T15:30:00+01:00",
                     (int)MIN(text.len, 64), text.data);
 }
 
@@ -201,7 +201,7 @@ static err_t read_undo(struct restore_ask *ask, const json_t *v)
     at += good ? 2 : 0;
     good = good && take_lsn(&at, &f->undo_to) && at == json_string_value(v) + json_string_length(v);
     if (!good || f->undo_from > f->undo_to)
-        return bad_field("undo", "\"FIRST..LAST\", two LSNs, both included");
+        return bad_field("undo", "\"FIRST..LAST\", two LSNs, the lesser first, both included");
     return OK;
 }
 

@@ -166,6 +166,7 @@ err_t snapshot_cleanup(struct source *src, const char *namespace_name, struct sl
 {
     CLEANUP(job_end) struct job j;
     TRY(job_begin(src, namespace_name, collection, &j));
+    TRY(source_check_collection(src, namespace_name, collection));
     const struct removal removal = {dry_run, fn, arg};
     CLEANUP(cleanup_release)
     struct cleanup c = {.job = &j, .retention = r, .removal = &removal};

@@ -106,7 +106,7 @@ static err_t nothing_recorded(const struct plan_question *q)
 {
     return err_fail(recorded_at_most(q, INT64_MAX) < 0 ? ERR_NOT_FOUND : ERR_VALIDATION,
                     "no delta and no snapshot of %s/%.*s records a state at or before %s: nothing "
-                    "to drill",
+                    "to drill; POST /flush or a snapshot makes one",
                     q->namespace_name, (int)MIN(q->collection.len, 200), q->collection.data,
                     q->text);
 }

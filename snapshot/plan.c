@@ -219,6 +219,13 @@ err_t plan_check_collection(struct source *s, const char *namespace_name, struct
     return OK;
 }
 
+err_t source_check_collection(struct source *s, const char *namespace_name, struct slice collection)
+{
+    CLEANUP(extent_release) struct extent e = {0};
+    TRY(extent_read(s, namespace_name, collection, &e));
+    return plan_check_collection(s, namespace_name, collection, &e, false);
+}
+
 struct bookmark_search {
     struct slice name;
     int64_t lsn; /* -1: none yet */
@@ -297,6 +304,12 @@ static err_t goal_at_time(struct plan_question *q, struct plan_goal *goal)
         timefmt_rfc3339(now_us, now);
         return err_fail(ERR_VALIDATION, "%s lies in the future: it is %s", q->text, now);
     }
+    if (source_data_dir(q->source) == NULL && q->extent.covered_until_us == 0)
+        return err_fail(ERR_VALIDATION,
+                        "the store has no manifest of the namespace \"%s\", which says up to when "
+                        "it covers everything: restore the latest state or an LSN, or bring back "
+                        "%s/manifest.json",
+                        q->namespace_name, q->namespace_name);
     if (source_data_dir(q->source) == NULL && t > q->extent.covered_until_us) {
         timefmt_rfc3339(q->extent.covered_until_us, now);
         return err_fail(ERR_VALIDATION,

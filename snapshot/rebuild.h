@@ -70,6 +70,9 @@ err_t source_namespaces(struct source *s, struct name_list *ret) MUST_USE;
 err_t source_collections(struct source *s, const char *namespace_name,
                          struct name_list *ret) MUST_USE;
 void name_list_free(struct name_list *l);
+/** ERR_NOT_FOUND: no such namespace, or no such collection in it. */
+err_t source_check_collection(struct source *s, const char *namespace_name,
+                              struct slice collection) MUST_USE;
 /** Calls fn for each collection of a namespace, or (NULL) of all; stops at the first error.
  * ERR_NOT_FOUND: no such namespace. */
 err_t source_each_collection(struct source *s, const char *namespace_name,

@@ -240,7 +240,7 @@ void extent_release(struct extent *e)
     *e = (struct extent){0};
 }
 
-static bool lists(const struct namespace_manifest *ns, struct slice collection)
+bool namespace_lists(const struct namespace_manifest *ns, struct slice collection)
 {
     for (size_t i = 0; i < ns->collection_count; i++)
         if (slice_equal(slice_of(ns->collections[i]), collection))
@@ -260,13 +260,12 @@ static err_t read_namespace(struct source *s, const char *namespace_name, struct
     e->known = true;
     e->covered_until = ns.covered_until;
     e->covered_until_us = ns.covered_until_us;
-    *ret_listed = lists(&ns, collection);
+    *ret_listed = namespace_lists(&ns, collection);
     namespace_manifest_free(&ns);
     return OK;
 }
 
-/** Without its manifest a collection that has files would look like one without changes. */
-static err_t manifest_missing(const char *namespace_name, struct slice collection)
+err_t manifest_missing(const char *namespace_name, struct slice collection)
 {
     CLEANUP(xfree_ptr) char *dir = collection_dir(namespace_name, collection);
     return err_fail(ERR_CORRUPT,

@@ -27,6 +27,12 @@ err_t extent_read(struct source *s, const char *namespace_name, struct slice col
                   struct extent *ret) MUST_USE;
 void extent_release(struct extent *e);
 
+/** Whether the namespace's manifest says that the store has files of the collection. */
+bool namespace_lists(const struct namespace_manifest *ns, struct slice collection);
+/** ERR_CORRUPT: without its manifest a collection that has files would look like one without
+ * changes. */
+err_t manifest_missing(const char *namespace_name, struct slice collection) MUST_USE;
+
 /** The server's log, or NULL. */
 struct log *source_log(const struct source *s);
 /** ERR_UNAVAILABLE once source_options.stop is set; asked row by row where there are many. */

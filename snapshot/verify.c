@@ -11,6 +11,7 @@
 
 #include "cdc/state.h"
 #include "snapshot/snapshot.h"
+#include "snapshot/source.h"
 
 #define ROUNDS 5 /* of compaction behind our back */
 
@@ -185,6 +186,16 @@ static void verify_namespace(struct verifier *v)
     tell_path(v, path, err);
 }
 
+static bool has_files(const struct verifier *v)
+{
+    struct namespace_manifest ns;
+    if (namespace_manifest_read(v->store, v->namespace_name, &ns) != OK)
+        return false;
+    bool listed = namespace_lists(&ns, v->collection);
+    namespace_manifest_free(&ns);
+    return listed;
+}
+
 static err_t verify(struct verifier *v, const char *name)
 {
     CLEANUP(snapshot_list_free) struct snapshot_list list = {0};
@@ -199,7 +210,9 @@ static err_t verify(struct verifier *v, const char *name)
         return OK;
     struct collection_manifest m;
     err_t err = read_manifest(v, &m);
-    if (err == ERR_NOT_FOUND && list.count == 0 && listed == OK)
+    if (err == ERR_NOT_FOUND && (list.count > 0 || has_files(v)))
+        err = manifest_missing(v->namespace_name, v->collection);
+    if (err == ERR_NOT_FOUND && listed == OK)
         return err_fail(ERR_NOT_FOUND, "the store has nothing of %s/%.*s", v->namespace_name,
                         (int)MIN(v->collection.len, 200), v->collection.data);
     tell(v, "manifest.json", err);

@@ -104,6 +104,48 @@ def test_arguments_of_snapshot(run):
         assert done.returncode == 2 and says in done.stderr, done.stderr
 
 
+@pytest.mark.short
+def test_what_is_wrong_is_named(server, run, tmp_path):
+    fill(server)
+    (tmp_path / "none").write_text("\n\r\n")
+    data = ("--data", server.data)
+    cases = [
+        (2, "2026-02-02T15:30:00+01:00", "restore", "--at", "2026-02-02T14:30:00", "default/users"),
+        (2, "lesser first", "restore", "--undo", "2..1", "--in-place", "default/users"),
+        (2, "names no document", "restore", "--lsn", "0", "--in-place", "--ids", tmp_path / "none", "default/users"),
+        (2, "name of a file", "restore", "--latest", "--to", "", "default/users"),
+        (2, "--since lies after", "changes", "--since", "2026-02-03T00:00:00Z", "--until", STAMP, "default/users"),
+        (1, "/flush", "restore", "--drill", *data, "default/users"),
+    ]
+    for status, says, *command in cases:
+        done = run(*command, env={"SPILLWAY_DATA": str(server.data), "SPILLWAY_SERVER": f"http://{server.http}"})
+        assert done.returncode == status and says in done.stderr, (command, done.stderr)
+    assert server.post("/flush").status_code == 200
+    for what in ("list", "cleanup"):
+        for name in ("default/nothing", "nowhere/users"):
+            done = run("snapshot", what, *data, name)
+            assert done.returncode == 1 and f'"{"nothing" if "nothing" in name else "nowhere"}"' in done.stderr, done.stderr
+
+
+def test_a_manifest_that_is_gone_is_named(server, run):
+    fill(server)
+    assert server.post("/flush").status_code == 200
+    server.stop()
+    store = server.data / "store"
+    of_all = (store / "default/manifest.json").read_text()
+    (store / "default/manifest.json").unlink()
+    done = run("restore", "--store", store, "--at", STAMP, "default/users")
+    assert done.returncode == 1 and "default/manifest.json" in done.stderr, done.stderr
+    assert len(rows(run("restore", "--store", store, "--lsn", "1", "default/users"))) == 2
+    (store / "default/manifest.json").write_text(of_all)
+    (store / "default/users/manifest.json").unlink()
+    done = run("snapshot", "verify", "--store", store, "default/users")
+    assert done.returncode == 1 and "default/users/manifest.json is missing" in done.stderr, done.stderr
+    done = run("restore", "--store", store, "--drill", "default/users")
+    assert done.returncode == 1 and "LSN" not in done.stdout, done.stdout
+    assert "default/users/manifest.json is missing" in done.stdout
+
+
 @pytest.mark.parametrize("form", ["ndjson", "parquet", "sqlite", "namespace"])
 def test_a_restore_that_is_interrupted_leaves_nothing(server, tmp_path, form):
     out = tmp_path / "out"
