@@ -14,6 +14,8 @@
  */
 #define READING_NS_MAX (INT64_C(3600) * 1000000000)
 
+#define PAST_TRIES 3 /* plans for one document, where files are replaced */
+
 struct reading {
     int64_t until_ns;
     struct state *state;
@@ -34,13 +36,18 @@ static err_t open_current(struct query_op *op, struct reading *rd)
     return state_scan_open(rd->state, c.id, &rd->scan);
 }
 
+static err_t make_plan(struct query_op *op, struct reading *rd)
+{
+    TRY(rebuild_plan(rd->source, op->namespace_name, op->collection, &op->target, &rd->plan));
+    rd->planned = true;
+    return OK;
+}
+
 static err_t open_plan(struct query_op *op, struct reading *rd)
 {
     TRY(op_settle(op));
     TRY(op_source(op, &rd->source));
-    TRY(rebuild_plan(rd->source, op->namespace_name, op->collection, &op->target, &rd->plan));
-    rd->planned = true;
-    return OK;
+    return make_plan(op, rd);
 }
 
 static err_t open_past(struct query_op *op, struct reading *rd)
@@ -167,20 +174,38 @@ static err_t take_base(struct query_op *op, struct source *source, struct versio
 }
 
 /** The base's row and the document's changes: the other documents are not read. */
+static err_t take_version(struct query_op *op, struct source *source, struct version *v)
+{
+    const struct rebuild_plan *plan = v->plan;
+    int64_t oldest;
+    bool has_base = plan->snapshot.path != NULL;
+    int64_t from = has_base ? plan->snapshot.lsn_to : 0;
+    v->present = false;
+    buf_clear(&v->doc);
+    if (has_base)
+        TRY(take_base(op, source, v));
+    return from < plan->lsn_to
+               ? changes_each(source, op->namespace_name, op->collection, &op->item,
+                              (struct change_range){from, plan->lsn_to}, take_change, v, &oldest)
+               : OK;
+}
+
+/** Compaction and cleanup may have replaced a file since the plan was made: only what is wrong
+ * with each plan is damage. */
 static err_t read_past_document(struct query_op *op)
 {
     struct reading *rd;
-    int64_t oldest;
     TRY(begin_reading(op, &rd));
     TRY(open_plan(op, rd));
     CLEANUP(version_release) struct version v = {.plan = &rd->plan};
-    bool has_base = rd->plan.snapshot.path != NULL;
-    int64_t from = has_base ? rd->plan.snapshot.lsn_to : 0;
-    if (has_base)
-        TRY(take_base(op, rd->source, &v));
-    if (from < rd->plan.lsn_to)
-        TRY(changes_each(rd->source, op->namespace_name, op->collection, &op->item,
-                         (struct change_range){from, rd->plan.lsn_to}, take_change, &v, &oldest));
+    err_t err = take_version(op, rd->source, &v);
+    for (int i = 1; i < PAST_TRIES && (err == ERR_CORRUPT || err == ERR_OFFSET_OUT_OF_RANGE); i++) {
+        rebuild_plan_free(&rd->plan);
+        rd->planned = false;
+        TRY(make_plan(op, rd));
+        err = take_version(op, rd->source, &v);
+    }
+    TRY(err);
     if (!v.present)
         return no_document(op);
     const struct state_doc doc = {op->item, buf_slice(&v.doc), v.lsn, v.ts_us};

@@ -56,6 +56,7 @@ static int set_up(void **state)
     fake_restore_docs = 0;
     fake_changes_oldest = 0;
     fake_changes_taken = NULL;
+    fake_files_replaced = 0;
     fake_restore_expect = 0;
     fake_restore_doc_bytes = 10;
     open_log();
@@ -380,6 +381,20 @@ static void a_damaged_past_breaks_off_or_says_so(void **state)
     close(fd);
 }
 
+static void a_document_is_found_though_its_files_are_replaced(void **state)
+{
+    (void)state;
+    append("a", 1, 1);
+    int fd = client_open(&w.server);
+    fake_files_replaced = 1;
+    ask(fd, "GET", "/state/default/c/b?snapshot=full", "");
+    client_expect(fd, 200, NULL);
+    fake_files_replaced = 100; /* that is damage */
+    ask(fd, "GET", "/state/default/c/b?snapshot=full", "");
+    client_expect(fd, 500, NULL);
+    close(fd);
+}
+
 /* Changes ------------------------------------------------------------------------------------- */
 
 static void changes_go_on_from_where_the_header_says(void **state)
@@ -590,6 +605,7 @@ int main(void)
         T(a_long_poll_is_answered_by_an_append),
         T(a_long_poll_ends_with_its_time_or_with_the_server),
         T(history_starts_with_the_oldest_kept_unless_told_otherwise),
+        T(a_document_is_found_though_its_files_are_replaced),
         T(a_history_that_a_stop_breaks_off_is_no_answer),
         T(a_snapshot_is_made_and_shown),
         T(a_dry_run_changes_nothing),

@@ -13,6 +13,7 @@ unsigned fake_restore_docs;
 int64_t fake_restore_expect;
 size_t fake_restore_doc_bytes;
 int64_t fake_changes_oldest;
+int fake_files_replaced;
 void (*fake_changes_taken)(void);
 
 static struct log *the_log;
@@ -194,6 +195,8 @@ err_t docs_open(struct store *s, const char *dir, const struct store_file *file,
     (void)s;
     (void)file;
     assert_string_equal(dir, "default/c");
+    if (fake_files_replaced > 0 && fake_files_replaced-- > 0)
+        return err_fail(ERR_CORRUPT, "snapshots/full.parquet is damaged");
     *ret = xcalloc(1, sizeof(**ret));
     (*ret)->has = slice_equal(*id, SLICE("b"));
     return OK;

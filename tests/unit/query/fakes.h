@@ -15,6 +15,8 @@ extern int64_t fake_restore_expect;
 extern size_t fake_restore_doc_bytes;
 /** The document "b": inserted at 1, an update skipped at 2, deleted at 3; what is below is gone. */
 extern int64_t fake_changes_oldest;
+/** So many times the file of a snapshot is not what the plan says. */
+extern int fake_files_replaced;
 /** Called after each of its changes that was taken; NULL: nothing. */
 extern void (*fake_changes_taken)(void);
 
