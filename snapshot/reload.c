@@ -5,7 +5,8 @@
  *
  * Bookmarks below covered_until stay in the deltas, where targets and history find them. Which
  * changes were skipped is needed of what the log still has, too: there it is asked of the state.
- * last_lsn is the last LSN that the files cover: at or above the collection's last change.
+ * last_lsn is that of the newest change in a delta; where none is left, the last that the files
+ * cover.
  */
 #include "snapshot/reload.h"
 
@@ -52,7 +53,8 @@ static err_t load_documents(struct reloading *r, struct slice name, const struct
     return err == ERR_END ? OK : err;
 }
 
-static err_t load_outcomes_of(struct reloading *r, const char *dir, const struct store_file *file)
+static err_t load_outcomes_of(struct reloading *r, const char *dir, const struct store_file *file,
+                              int64_t *last_lsn)
 {
     struct delta_reader *reader;
     struct change c;
@@ -60,6 +62,8 @@ static err_t load_outcomes_of(struct reloading *r, const char *dir, const struct
     TRY(delta_open(source_store(r->source), dir, file, NULL, &reader));
     while ((err = delta_next(reader, &c)) == OK) {
         err = source_check_stop(r->source);
+        if (c.lsn < r->covered)
+            *last_lsn = MAX(*last_lsn, c.lsn);
         if (err == OK && c.skipped && c.lsn >= r->log_start && c.lsn < r->covered)
             err = state_load_skipped(r->state, c.lsn);
         if (err != OK)
@@ -69,14 +73,19 @@ static err_t load_outcomes_of(struct reloading *r, const char *dir, const struct
     return err == ERR_END ? OK : err;
 }
 
-static err_t load_outcomes(struct reloading *r, struct slice name)
+/** Of what the log still has; and the collection's last LSN, for which the newest change is enough.
+ */
+static err_t load_outcomes(struct reloading *r, struct slice name, struct state_collection *ret)
 {
     CLEANUP(collection_manifest_free) struct collection_manifest m = {0};
     CLEANUP(xfree_ptr) char *dir = collection_dir(r->namespace_name, name);
     err_t err = collection_manifest_read(source_store(r->source), r->namespace_name, name, &m);
-    for (size_t i = 0; err == OK && i < m.delta_count; i++)
-        if (m.deltas[i].rows > 0 && m.deltas[i].lsn_to > r->log_start)
-            err = load_outcomes_of(r, dir, &m.deltas[i]);
+    int64_t last_lsn = -1;
+    for (size_t i = m.delta_count; err == OK && i-- > 0;)
+        if (m.deltas[i].rows > 0 && (m.deltas[i].lsn_to > r->log_start || last_lsn < 0))
+            err = load_outcomes_of(r, dir, &m.deltas[i], &last_lsn);
+    if (err == OK && last_lsn >= 0)
+        ret->last_lsn = last_lsn;
     return err;
 }
 
@@ -93,8 +102,9 @@ static err_t load_collection(struct reloading *r, char *collection)
     err_t err = load_documents(r, name, &plan, &c);
     rebuild_plan_free(&plan);
     TRY(err);
+    TRY(load_outcomes(r, name, &c));
     r->collections[r->count++] = c;
-    return load_outcomes(r, name);
+    return OK;
 }
 
 static err_t load_all(struct reloading *r, const struct namespace_manifest *m)

@@ -24,7 +24,7 @@ static bool same_as(void *arg, const struct state_collection *wanted)
     assert_int_equal(found.count, wanted->count);
     assert_memory_equal(&found.hash, &wanted->hash, sizeof(found.hash));
     assert_int_equal(found.max_ts_us, wanted->max_ts_us);
-    assert_true(found.last_lsn >= wanted->last_lsn);
+    assert_int_equal(found.last_lsn, wanted->last_lsn);
     free(found.name);
     return true;
 }
