@@ -128,6 +128,10 @@ static int check(const struct cli_args *args)
             return options_mistake(args->command, "--drill does not go with --%s", not_a_drill[i]);
     if (options_has(args, "to") && *options_value(args, "to") == '\0')
         return options_mistake(args->command, "--to needs the name of a file");
+    if ((in_place || options_has(args, "server")) && options_has(args, "store"))
+        return options_mistake(args->command,
+                               "--%s does not go with --store: the server has its own",
+                               in_place ? "in-place" : "server");
     if (in_place && options_has(args, "to"))
         return options_mistake(args->command, "--in-place does not go with --to");
     for (size_t i = 0; i < ARRAY_LEN(not_to_a_file); i++)
@@ -171,14 +175,15 @@ void recovery_ask_print(const struct cli_args *args, json_t *reply)
     size_t i;
     json_t *item;
     const char *snapshot = json_string_value(json_object_get(reply, "snapshot"));
-    if (snapshot != NULL)
-        printf("snapshot  %s\n", snapshot);
+    bool dry = json_is_true(json_object_get(reply, "dryRun"));
+    if (dry && !options_has(args, "undo"))
+        printf("snapshot  %s\n", snapshot != NULL ? snapshot : "none: from the empty collection");
     json_array_foreach(json_object_get(reply, "deltas"), i, item)
         printf("delta     %s\n", json_string_value(item));
     print_range(json_object_get(reply, "logRange"), "log       ");
     printf("in place  %lld inserts, %lld updates, %lld deletes%s\n", number_of(reply, "inserts"),
            number_of(reply, "updates"), number_of(reply, "deletes"),
-           json_is_true(json_object_get(reply, "dryRun")) ? " would be made" : "");
+           dry ? " against the current state" : "");
     print_range(json_object_get(reply, "lsnRange"), "written   ");
     if (number_of(reply, "skippedCount") > 0)
         printf("skipped   %lld: someone else wrote those documents meanwhile\n",

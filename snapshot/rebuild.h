@@ -121,7 +121,8 @@ struct change_range {
 };
 /** Every change of one document, or (doc_id NULL) of the collection, with its LSN in the range, in
  * LSN order, from deltas and log. fn returns false to stop. ERR_NOT_FOUND as above;
- * ERR_OFFSET_OUT_OF_RANGE when range.from lies before the oldest change kept (*ret_oldest). */
+ * ERR_OFFSET_OUT_OF_RANGE when range.from lies before the oldest change kept (*ret_oldest);
+ * ERR_VALIDATION when it lies beyond the next one. */
 err_t changes_each(struct source *s, const char *namespace_name, struct slice collection,
                    const struct slice *doc_id, struct change_range range,
                    bool (*fn)(void *arg, const struct change *c), void *arg,

@@ -115,6 +115,9 @@ def test_what_is_wrong_is_named(server, run, tmp_path):
         (2, "names no document", "restore", "--lsn", "0", "--in-place", "--ids", tmp_path / "none", "default/users"),
         (2, "name of a file", "restore", "--latest", "--to", "", "default/users"),
         (2, "--since lies after", "changes", "--since", "2026-02-03T00:00:00Z", "--until", STAMP, "default/users"),
+        (2, "does not go with --store", "restore", "--latest", "--in-place", "--store", "x", "default/users"),
+        (2, "does not go with --store", "restore", "--latest", "--dry-run", "--server", "x", "--store", "x", "default/users"),
+        (1, "the next change is LSN 3", "changes", "--from", "4", "default/users"),
         (1, "/flush", "restore", "--drill", *data, "default/users"),
     ]
     for status, says, *command in cases:

@@ -205,7 +205,7 @@ def test_restore_dry_run_in_place_and_undo(server):
 def test_the_command_restores_through_the_server(server, run):
     fill(server)
     place = ("default/users", "--server", server.url(""))
-    assert "1 inserts, 1 updates, 1 deletes would be made" in run("restore", *place, "--lsn", 4, "--in-place", "--dry-run").stdout
+    assert "1 inserts, 1 updates, 1 deletes against the current state" in run("restore", *place, "--lsn", 4, "--in-place", "--dry-run").stdout
     assert documents(server) == NOW
     done = run("restore", *place, "--lsn", 4, "--in-place")
     assert done.returncode == 0 and "LSN 8 to 10" in done.stdout, done.stderr
