@@ -53,12 +53,6 @@ static int set_up(void **state)
     (void)state;
     w = (struct world){0};
     scratch_make(w.dir);
-    fake_restore_docs = 0;
-    fake_changes_oldest = 0;
-    fake_changes_taken = NULL;
-    fake_files_replaced = 0;
-    fake_restore_expect = 0;
-    fake_restore_doc_bytes = 10;
     open_log();
     const struct access_key key = {"ns_acme_0123456789abcdef", "acme"};
     assert_ok(access_new(&(struct access_options){.clock = clock_real(),

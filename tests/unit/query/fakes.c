@@ -24,6 +24,12 @@ void fakes_use(struct log *log, const char *data_dir)
 {
     the_log = log;
     the_dir = data_dir;
+    fake_restore_docs = 0;
+    fake_changes_oldest = 0;
+    fake_changes_taken = NULL;
+    fake_files_replaced = 0;
+    fake_restore_expect = 0;
+    fake_restore_doc_bytes = 10;
 }
 
 char *cdc_state_path(const char *data_dir, const char *namespace_name)

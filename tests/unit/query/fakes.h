@@ -20,6 +20,7 @@ extern int fake_files_replaced;
 /** Called after each of its changes that was taken; NULL: nothing. */
 extern void (*fake_changes_taken)(void);
 
+/** Also sets what stands above back. */
 void fakes_use(struct log *log, const char *data_dir);
 
 #endif
