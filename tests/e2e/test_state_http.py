@@ -135,7 +135,7 @@ def test_long_polls_wake_with_the_change(server):
 
 
 def slow_reader(server, path):
-    """A connection that has asked, got the first bytes and reads no more for now."""
+    """A connection that has asked, got the first bytes and stopped reading."""
     host, port = server.http.split(":")
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
