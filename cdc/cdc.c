@@ -24,8 +24,7 @@
 #define DEFAULT_STREAM "events"
 #define STREAM_SUFFIX ".events"
 
-/* -- names
- * ------------------------------------------------------------------------------------------ */
+/* Names --------------------------------------------------------------------------------------- */
 
 char *cdc_state_path(const char *data_dir, const char *namespace_name)
 {
@@ -54,8 +53,7 @@ char *cdc_namespace_of(const char *stream)
     return name;
 }
 
-/* -- waking
- * ----------------------------------------------------------------------------------------- */
+/* Waking -------------------------------------------------------------------------------------- */
 
 /** On the appending thread. */
 static void on_append(struct shard_waiter *w)
@@ -102,8 +100,7 @@ static bool arm(struct space *sp)
     return waiting;
 }
 
-/* -- one turn
- * --------------------------------------------------------------------------------------- */
+/* One turn ------------------------------------------------------------------------------------ */
 
 /** Under the lock: how far it is, for those who ask. */
 static void publish(struct space *sp)
@@ -173,8 +170,7 @@ static void take_turn(struct space *sp, bool deltas_asked)
         note_failure(sp, err);
 }
 
-/* -- the thread
- * ------------------------------------------------------------------------------------- */
+/* The thread ---------------------------------------------------------------------------------- */
 
 /** When this namespace wants a turn, on the monotonic clock; INT64_MAX: it waits for an append. */
 static int64_t wanted_ns(const struct space *sp)
@@ -280,8 +276,7 @@ void cdc_stop(struct cdc *c)
     free(c);
 }
 
-/* -- asking
- * ----------------------------------------------------------------------------------------- */
+/* Asking -------------------------------------------------------------------------------------- */
 
 /** What one flush waits for in one namespace. */
 struct goal {

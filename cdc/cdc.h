@@ -29,10 +29,9 @@ struct cdc_options {
     const char *data_dir;
     unsigned delta_seconds; /* cdc.delta_seconds; 0: only by size and on demand */
     uint64_t delta_bytes;   /* cdc.delta_bytes */
-    /** Where a state is lost and the log begins at log_start > 0: fills `empty` (state_load_*) as
-     * of an LSN
-     * >= log_start from the store. NULL: such a namespace stands still and says so. On cdc's
-     * thread. */
+    /** Where a state is lost and the log begins at log_start > 0: fills `empty` (state_load_*) from
+     * the store, as of log_start or a later LSN. NULL: such a namespace stands still and says so.
+     * On cdc's thread. */
     err_t (*rebuild)(void *arg, const char *namespace_name, int64_t log_start, struct state *empty);
     void *rebuild_arg;
 };

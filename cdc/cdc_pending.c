@@ -45,8 +45,7 @@ void pending_add(struct space *sp, struct change_run *run)
     sp->pending_bytes += run->arena.used_bytes + run->count * sizeof(*run->changes);
 }
 
-/* -- after a restart
- * -------------------------------------------------------------------------------- */
+/* After a restart ----------------------------------------------------------------------------- */
 
 /** Only a change that expects something can have been skipped. */
 static err_t recall_skipped(struct space *sp, struct change_run *run)
@@ -109,8 +108,7 @@ err_t pending_restore(struct space *sp)
     return err;
 }
 
-/* -- one collection
- * --------------------------------------------------------------------------------- */
+/* One collection ------------------------------------------------------------------------------ */
 
 /** The manifest as it stands, or that of a collection without any. */
 static err_t read_manifest(struct space *sp, struct slice collection, struct collection_manifest *m)
@@ -174,8 +172,7 @@ static err_t write_collection(struct space *sp, const struct change *const *chan
     return err;
 }
 
-/* -- the namespace
- * ---------------------------------------------------------------------------------- */
+/* The namespace ------------------------------------------------------------------------------- */
 
 static int by_collection(const void *left, const void *right)
 {

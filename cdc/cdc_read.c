@@ -112,8 +112,7 @@ err_t space_read(struct space *sp, int64_t from, int64_t to, bool again,
     return err;
 }
 
-/* -- the other shards
- * ------------------------------------------------------------------------------- */
+/* The other shards ---------------------------------------------------------------------------- */
 
 struct looking {
     struct space *sp;

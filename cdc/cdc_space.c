@@ -27,8 +27,7 @@ static int64_t seconds_ns(unsigned seconds)
     return (int64_t)seconds * 1000000000;
 }
 
-/* -- life
- * ------------------------------------------------------------------------------------------- */
+/* Life ---------------------------------------------------------------------------------------- */
 
 struct space *space_new(struct cdc *c, struct stream *s, const char *name)
 {
@@ -83,8 +82,7 @@ void space_free(struct space *sp)
     free(sp);
 }
 
-/* -- opening
- * ---------------------------------------------------------------------------------------- */
+/* Opening ------------------------------------------------------------------------------------- */
 
 /** Throws the state away and opens an empty one. */
 static err_t start_over(struct space *sp, const char *why)
@@ -205,11 +203,11 @@ static err_t open_all(struct space *sp)
     for (unsigned k = 1; k < sp->watch_count; k++)
         sp->shard_cursors[k] = -1;
     sp->has_collections = false;
+    TRY(state_dead_letter_count(sp->state, &sp->dead_letters, &sp->misplaced));
     return state_each_collection(sp->state, found_one, &sp->has_collections);
 }
 
-/* -- a step
- * ----------------------------------------------------------------------------------------- */
+/* A step -------------------------------------------------------------------------------------- */
 
 static void count_applied(const struct change_run *run)
 {
@@ -252,8 +250,10 @@ static err_t apply_new(struct space *sp, int64_t to, bool *ret_more)
     TRY(space_read_misplaced(sp, &moved, ret_more));
     TRY(space_read(sp, sp->cursor, to, false, &run, &next));
     /* Dead letters are noted while reading: they alone are reason enough for a transaction. */
-    TRY(apply_run(sp, run, next, moved || state_has_notes(sp->state)));
-    TRY(state_dead_letter_count(sp->state, &sp->dead_letters, &sp->misplaced));
+    bool noted = moved || state_has_notes(sp->state);
+    TRY(apply_run(sp, run, next, noted));
+    if (noted)
+        TRY(state_dead_letter_count(sp->state, &sp->dead_letters, &sp->misplaced));
     *ret_more = *ret_more || next < to;
     return OK;
 }

@@ -78,8 +78,7 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_DEAD_LETTERS] = "SELECT shard, lsn, reason FROM dead_letter ORDER BY seq",
 };
 
-/* -- SQLite's answers
- * ------------------------------------------------------------------------------ */
+/* SQLite's answers ---------------------------------------------------------------------------- */
 
 err_t state_fail(struct state *s, int rc)
 {
@@ -139,8 +138,7 @@ err_t state_step_row(struct state *s, sqlite3_stmt *stmt)
     return err;
 }
 
-/* -- named numbers
- * --------------------------------------------------------------------------------- */
+/* Named numbers ------------------------------------------------------------------------------- */
 
 err_t state_meta_get(struct state *s, const char *name, int64_t *ret)
 {
@@ -197,8 +195,7 @@ err_t state_dead_letter_count(struct state *s, uint64_t *ret_count, uint64_t *re
     return OK;
 }
 
-/* -- opening
- * --------------------------------------------------------------------------------------- */
+/* Opening ------------------------------------------------------------------------------------- */
 
 static err_t pragma_number(struct state *s, const char *sql, int *ret)
 {

@@ -43,8 +43,7 @@ struct version {
     struct state_hash hash;    /* of the table's version */
 };
 
-/* -- order
- * ----------------------------------------------------------------------------------------- */
+/* Order --------------------------------------------------------------------------------------- */
 
 static int compare_refs(const void *left, const void *right, void *arg)
 {
@@ -83,8 +82,7 @@ static err_t sort_changes(struct apply *x)
     return OK;
 }
 
-/* -- one document
- * ---------------------------------------------------------------------------------- */
+/* One document -------------------------------------------------------------------------------- */
 
 static err_t bind_key(struct state *s, enum state_sql which, int64_t collection, struct slice id,
                       sqlite3_stmt **ret)
@@ -180,21 +178,21 @@ static err_t apply_docs(struct apply *x)
     return OK;
 }
 
-/* -- what goes along
- * ------------------------------------------------------------------------------- */
+/* What goes along ----------------------------------------------------------------------------- */
+
+err_t state_note_skipped(struct state *s, int64_t lsn)
+{
+    sqlite3_stmt *stmt;
+    TRY(state_sql(s, SQL_SKIPPED_ADD, &stmt));
+    sqlite3_bind_int64(stmt, 1, lsn);
+    return state_step_done(s, stmt);
+}
 
 static err_t note_skipped(struct apply *x)
 {
-    sqlite3_stmt *stmt;
-    if (!x->any_skipped)
-        return OK;
-    TRY(state_sql(x->s, SQL_SKIPPED_ADD, &stmt));
-    for (size_t i = 0; i < x->count; i++) {
-        if (!x->changes[i].skipped)
-            continue;
-        sqlite3_bind_int64(stmt, 1, x->changes[i].lsn);
-        TRY(state_step_done(x->s, stmt));
-    }
+    for (size_t i = 0; i < x->count && x->any_skipped; i++)
+        if (x->changes[i].skipped)
+            TRY(state_note_skipped(x->s, x->changes[i].lsn));
     return OK;
 }
 
@@ -283,8 +281,7 @@ bool state_has_notes(const struct state *s)
     return s->dead_letter_count > 0 || s->shard_cursor_count > 0;
 }
 
-/* -- the transaction
- * ------------------------------------------------------------------------------- */
+/* The transaction ----------------------------------------------------------------------------- */
 
 /** The caller's promise, checked because a broken one would be a wrong state. */
 static err_t check_range(struct state *s, const struct change *changes, size_t count,

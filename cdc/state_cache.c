@@ -7,25 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cursor.h"
 #include "base/hash.h"
 #include "cdc/state_priv.h"
 
 #define SLOTS_MIN 64
 #define HASH_BYTES 16
-
-static uint64_t read_be64(const uint8_t *p)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < 8; i++)
-        value = value << 8 | p[i];
-    return value;
-}
-
-static void write_be64(uint8_t *p, uint64_t value)
-{
-    for (int i = 7; i >= 0; i--, value >>= 8)
-        p[i] = (uint8_t)value;
-}
 
 err_t state_read_collection(struct state *s, sqlite3_stmt *stmt, struct state_collection *ret)
 {
@@ -42,7 +29,7 @@ err_t state_read_collection(struct state *s, sqlite3_stmt *stmt, struct state_co
         .name = xstrndup(name == NULL ? "" : name, name_len),
         .name_len = name_len,
         .count = (uint64_t)sqlite3_column_int64(stmt, 2),
-        .hash = {.high = read_be64(hash), .low = read_be64(hash + 8)},
+        .hash = {.high = load_u64(hash), .low = load_u64(hash + 8)},
         .last_lsn = sqlite3_column_int64(stmt, 4),
         .max_ts_us = sqlite3_column_int64(stmt, 5),
     };
@@ -144,8 +131,8 @@ static err_t save(struct state *s, const struct state_collection *row)
 {
     sqlite3_stmt *stmt;
     uint8_t hash[HASH_BYTES];
-    write_be64(hash, row->hash.high);
-    write_be64(hash + 8, row->hash.low);
+    store_u64(hash, row->hash.high);
+    store_u64(hash + 8, row->hash.low);
     TRY(state_sql(s, SQL_COLLECTION_SET, &stmt));
     sqlite3_bind_int64(stmt, 1, row->id);
     sqlite3_bind_int64(stmt, 2, (int64_t)row->count);

@@ -44,17 +44,9 @@ err_t state_load_doc(struct state *s, struct slice collection, const struct stat
     return err == OK ? OK : abandon(s, err);
 }
 
-static err_t load_skipped(struct state *s, int64_t lsn)
-{
-    sqlite3_stmt *stmt;
-    TRY(state_sql(s, SQL_SKIPPED_ADD, &stmt));
-    sqlite3_bind_int64(stmt, 1, lsn);
-    return state_step_done(s, stmt);
-}
-
 err_t state_load_skipped(struct state *s, int64_t lsn)
 {
-    err_t err = load_skipped(s, lsn);
+    err_t err = state_note_skipped(s, lsn);
     return err == OK ? OK : abandon(s, err);
 }
 

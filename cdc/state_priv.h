@@ -89,6 +89,9 @@ err_t state_meta_add(struct state *s, const char *name, int64_t value) MUST_USE;
 err_t state_read_collection(struct state *s, sqlite3_stmt *stmt,
                             struct state_collection *ret) MUST_USE;
 
+/** Within a transaction: the change at that LSN was skipped. */
+err_t state_note_skipped(struct state *s, int64_t lsn) MUST_USE;
+
 /** Sets how much WAL a checkpoint waits for, by the size of the file. */
 err_t state_tune_checkpoint(struct state *s) MUST_USE;
 

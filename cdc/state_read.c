@@ -36,8 +36,7 @@ err_t state_each_dead_letter(struct state *s,
     return err == ERR_NOT_FOUND ? OK : err;
 }
 
-/* -- collections
- * ----------------------------------------------------------------------------------- */
+/* Collections --------------------------------------------------------------------------------- */
 
 err_t state_find_collection(struct state *s, struct slice name, struct state_collection *ret)
 {
@@ -89,8 +88,7 @@ err_t state_bookmark(struct state *s, int64_t collection, struct slice bookmark,
     return OK;
 }
 
-/* -- documents
- * ------------------------------------------------------------------------------------- */
+/* Documents ----------------------------------------------------------------------------------- */
 
 static struct slice column_bytes(sqlite3_stmt *stmt, int column)
 {
