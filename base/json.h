@@ -105,6 +105,9 @@ size_t json_skip_ws(const char *data, size_t len, size_t at);
  */
 err_t json_string_decode(struct slice raw, char *out, size_t cap, size_t *ret_len) MUST_USE;
 
+/** A number of digits alone, 0 to 2^63 - 1; false for any other value. */
+bool json_natural(const struct json_value *v, int64_t *ret);
+
 /** Appends a valid JSON text with line ends between its tokens made spaces, so that it fits in one
  * line of NDJSON. (Inside strings a raw CR or LF is not valid JSON.) */
 void json_append_single_line(struct buf *b, const char *data, size_t len);

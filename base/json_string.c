@@ -158,6 +158,21 @@ err_t json_string_decode(struct slice raw, char *out, size_t cap, size_t *ret_le
     return text_decode((const uint8_t *)raw.data + 1, raw.len - 2, out, cap, ret_len);
 }
 
+bool json_natural(const struct json_value *v, int64_t *ret)
+{
+    int64_t value = 0;
+    if (v->kind != JSON_NUMBER)
+        return false;
+    for (size_t i = 0; i < v->raw.len; i++) {
+        int digit = v->raw.data[i] - '0';
+        if (digit < 0 || digit > 9 || value > (INT64_MAX - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    *ret = value;
+    return true;
+}
+
 uint64_t json_load_part(const uint8_t *text, size_t len)
 {
     uint8_t bytes[8] = {0};

@@ -22,6 +22,11 @@
     4 /* hard bound of a shard's queue, times writer.max_pending_bytes */
 #define LIMIT_BUILDING_BYTES MIB(512) /* all unfinished requests together */
 
+/* changes of collections, at the doors and where they are read from the log */
+#define LIMIT_COLLECTION_BYTES 256 /* a collection's name */
+#define LIMIT_DOC_ID_BYTES 1024
+#define LIMIT_BOOKMARK_BYTES 1024
+
 /* cdc/ and snapshot/ */
 #define LIMIT_MANIFEST_BYTES MIB(16) /* tens of thousands of files */
 

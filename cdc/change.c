@@ -15,9 +15,6 @@
 #include "base/timefmt.h"
 
 #define HOUR_US INT64_C(3600000000)
-#define DOC_ID_MAX 1024
-#define COLLECTION_MAX 256
-#define BOOKMARK_MAX 1024
 #define PLAIN_BYTES_MAX MIB(256) /* a batch, decompressed */
 
 /* In the order of field_names. */
@@ -75,22 +72,6 @@ static struct slice raw_field(const struct json_scan *scan, size_t field)
     return present(scan, field) ? scan->fields[field].raw : (struct slice){NULL, 0};
 }
 
-/** Digits alone: 0 to 2^63 - 1. */
-static bool parse_lsn(const struct json_value *v, int64_t *ret)
-{
-    if (v->kind != JSON_NUMBER)
-        return false;
-    int64_t value = 0;
-    for (size_t i = 0; i < v->raw.len; i++) {
-        int digit = v->raw.data[i] - '0';
-        if (digit < 0 || digit > 9 || value > (INT64_MAX - digit) / 10)
-            return false;
-        value = value * 10 + digit;
-    }
-    *ret = value;
-    return true;
-}
-
 static bool parse_op(struct slice kind, enum change_op *ret)
 {
     static const struct {
@@ -111,12 +92,12 @@ static bool parse_op(struct slice kind, enum change_op *ret)
 static const char *check_names(const struct json_scan *scan, struct arena *arena, struct change *c)
 {
     if (!field_text(scan, FIELD_COLLECTION, arena, &c->collection) || c->collection.len == 0 ||
-        c->collection.len > COLLECTION_MAX)
+        c->collection.len > LIMIT_COLLECTION_BYTES)
         return "collection must be a string of 1-256 bytes";
     if (memchr(c->collection.data, '\0', c->collection.len) != NULL)
         return "collection must not hold a NUL";
     if (!field_text(scan, FIELD_DOC_ID, arena, &c->doc_id) || c->doc_id.len == 0 ||
-        c->doc_id.len > DOC_ID_MAX)
+        c->doc_id.len > LIMIT_DOC_ID_BYTES)
         return "docId must be a string of 1-1024 bytes";
     return NULL;
 }
@@ -141,10 +122,12 @@ static const char *check_rest(const struct json_scan *scan, struct arena *arena,
             return "doc must be an object";
         c->doc = scan->fields[FIELD_DOC].raw;
     }
-    if (present(scan, FIELD_BOOKMARK) && (!field_text(scan, FIELD_BOOKMARK, arena, &c->bookmark) ||
-                                          c->bookmark.len == 0 || c->bookmark.len > BOOKMARK_MAX))
+    if (present(scan, FIELD_BOOKMARK) &&
+        (!field_text(scan, FIELD_BOOKMARK, arena, &c->bookmark) || c->bookmark.len == 0 ||
+         c->bookmark.len > LIMIT_BOOKMARK_BYTES))
         return "bookmark must be a string of 1-1024 bytes";
-    if (json_scan_found(scan, FIELD_EXPECT) && !parse_lsn(&scan->fields[FIELD_EXPECT], &c->expect))
+    if (json_scan_found(scan, FIELD_EXPECT) &&
+        !json_natural(&scan->fields[FIELD_EXPECT], &c->expect))
         return "expect must be an LSN: an integer of 0 or more";
     c->prev = raw_field(scan, FIELD_PREV);
     c->restore = raw_field(scan, FIELD_RESTORE);

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/timefmt.h"
 
 #define HOUR_MS INT64_C(3600000)
@@ -106,33 +107,19 @@ static bool is_change(struct slice type)
     return type.len >= prefix.len && memcmp(type.data, prefix.data, prefix.len) == 0;
 }
 
-/** Digits alone: 0 to 2^63 - 1. */
-static bool is_lsn(const struct json_value *v)
-{
-    int64_t value = 0;
-    if (v->kind != JSON_NUMBER)
-        return false;
-    for (size_t i = 0; i < v->raw.len; i++) {
-        int digit = v->raw.data[i] - '0';
-        if (digit < 0 || digit > 9 || value > (INT64_MAX - digit) / 10)
-            return false;
-        value = value * 10 + digit;
-    }
-    return true;
-}
-
 /** What may go with a change. */
 static bool check_extras(const struct json_scan *scan, struct event_scratch *scratch,
                          struct event_fault *fault)
 {
     struct slice bookmark;
+    int64_t lsn;
     if (json_scan_found(scan, FIELD_RESTORE))
         return fail(fault, ERR_INVALID_EVENT, "restore", "is reserved in a collection change");
-    if (json_scan_found(scan, FIELD_EXPECT) && !is_lsn(&scan->fields[FIELD_EXPECT]))
+    if (json_scan_found(scan, FIELD_EXPECT) && !json_natural(&scan->fields[FIELD_EXPECT], &lsn))
         return fail(fault, ERR_INVALID_EVENT, "expect", text_expect);
     if (json_scan_found(scan, FIELD_BOOKMARK) && scan->fields[FIELD_BOOKMARK].kind != JSON_NULL &&
         (!field_text(scan, FIELD_BOOKMARK, scratch, &bookmark) || bookmark.len == 0 ||
-         bookmark.len > EVENT_BOOKMARK_MAX))
+         bookmark.len > LIMIT_BOOKMARK_BYTES))
         return fail(fault, ERR_INVALID_EVENT, "bookmark", text_bookmark);
     return true;
 }
@@ -146,10 +133,10 @@ static bool check_change(const struct json_scan *scan, struct event_scratch *scr
         !slice_equal(rec->type, SLICE("collection.update")))
         return fail(fault, ERR_INVALID_EVENT, "type", text_change);
     if (!field_text(scan, FIELD_DOC_ID, scratch, &rec->key) || rec->key.len == 0 ||
-        rec->key.len > EVENT_DOC_ID_MAX)
+        rec->key.len > LIMIT_DOC_ID_BYTES)
         return fail(fault, ERR_INVALID_EVENT, "docId", text_doc_id);
     if (!field_text(scan, FIELD_COLLECTION, scratch, &collection) || collection.len == 0 ||
-        collection.len > EVENT_COLLECTION_MAX ||
+        collection.len > LIMIT_COLLECTION_BYTES ||
         memchr(collection.data, '\0', collection.len) != NULL)
         return fail(fault, ERR_INVALID_EVENT, "collection", text_collection);
     if (!deletes &&

@@ -11,9 +11,6 @@
 #include "writer/builder.h"
 
 #define EVENT_TYPE_MAX 128
-#define EVENT_DOC_ID_MAX 1024
-#define EVENT_COLLECTION_MAX 256
-#define EVENT_BOOKMARK_MAX 1024
 
 /** What events are measured against. Plain data, prepared once by event_rules_init. */
 struct event_rules {

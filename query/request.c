@@ -3,11 +3,9 @@
  */
 #include <string.h>
 
+#include "base/limits.h"
 #include "query/op.h"
 #include "snapshot/ask.h"
-
-#define COLLECTION_MAX 256
-#define DOC_ID_MAX 1024
 
 static err_t read_namespace(struct query_op *op, const struct http_request *r, bool is_admin)
 {
@@ -83,15 +81,16 @@ err_t request_read(struct query_op *op, const struct http_request *r)
     TRY(read_namespace(op, r, is_admin));
     if (parts > 2)
         TRY(http_request_path_part(r, &op->arena, 2, &op->collection));
-    if (op->collection.len > COLLECTION_MAX)
+    if (op->collection.len > LIMIT_COLLECTION_BYTES)
         return err_fail(ERR_VALIDATION, "the name of a collection has at most %d bytes",
-                        COLLECTION_MAX);
+                        LIMIT_COLLECTION_BYTES);
     if (op->collection.len > 0 && memchr(op->collection.data, '\0', op->collection.len) != NULL)
         return err_fail(ERR_VALIDATION, "the name of a collection holds no NUL");
     if (parts > 3)
         TRY(http_request_path_part(r, &op->arena, 3, &op->item));
-    if (op->item.len > DOC_ID_MAX)
-        return err_fail(ERR_VALIDATION, "the id of a document has at most %d bytes", DOC_ID_MAX);
+    if (op->item.len > LIMIT_DOC_ID_BYTES)
+        return err_fail(ERR_VALIDATION, "the id of a document has at most %d bytes",
+                        LIMIT_DOC_ID_BYTES);
     return OK;
 }
 
