@@ -6,18 +6,27 @@
 
 #include "base/timefmt.h"
 
+#define LSN_MAX (INT64_MAX / 2) /* so that one more is a number, too */
+
 /* Values ------------------------------------------------------------------------------------ */
+
+/** Digits and nothing else, at most `max`. */
+static bool read_digits(struct slice text, int64_t max, int64_t *ret)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9' || n > (INT64_MAX - 9) / 10)
+            return false;
+        n = n * 10 + (text.data[i] - '0');
+    }
+    *ret = n;
+    return text.len > 0 && n <= max;
+}
 
 err_t ask_number(const char *name, struct slice text, int64_t max, int64_t *ret)
 {
-    int64_t n = 0;
-    bool good = text.len > 0;
-    for (size_t i = 0; good && i < text.len; i++) {
-        good = text.data[i] >= '0' && text.data[i] <= '9' && n <= (INT64_MAX - 9) / 10;
-        if (good)
-            n = n * 10 + (text.data[i] - '0');
-    }
-    if (!good || n > max)
+    int64_t n;
+    if (!read_digits(text, max, &n))
         return err_fail(ERR_VALIDATION,
                         "\"%s\" must be a whole number from 0 to %lld, not \"%.*s\"", name,
                         (long long)max, (int)MIN(text.len, 64), text.data);
@@ -64,7 +73,7 @@ err_t target_read(const char *name, struct slice text, struct target *ret)
     if (ret->kind == TARGET_AT)
         return read_time(text, &ret->value);
     if (ret->kind == TARGET_LSN)
-        return ask_number(name, text, INT64_MAX / 2, &ret->value);
+        return ask_number(name, text, LSN_MAX, &ret->value);
     if (text.len == 0 || memchr(text.data, '\0', text.len) != NULL)
         return err_fail(ERR_VALIDATION, "\"%s\" must be a name: not empty, and without NUL", name);
     ret->name = xstrndup(text.data, text.len);
@@ -181,25 +190,19 @@ static err_t read_only(struct restore_ask *ask, const json_t *v)
     return OK;
 }
 
-/** Digits; *at moves behind them. */
-static bool take_lsn(const char **at, int64_t *ret)
-{
-    const char *start = *at;
-    int64_t n = 0;
-    for (; **at >= '0' && **at <= '9' && *at - start < 18; (*at)++)
-        n = n * 10 + (**at - '0');
-    *ret = n;
-    return *at > start;
-}
-
 static err_t read_undo(struct restore_ask *ask, const json_t *v)
 {
     struct restore_filter *f = &ask->filter;
-    const char *at = json_is_string(v) ? json_string_value(v) : "";
+    struct slice text = json_is_string(v) ? string_of(v) : SLICE("");
+    const char *dots = strstr(text.data, ".."); /* jansson ends strings with a NUL */
     ask->has_undo = true;
-    bool good = take_lsn(&at, &f->undo_from) && strncmp(at, "..", 2) == 0;
-    at += good ? 2 : 0;
-    good = good && take_lsn(&at, &f->undo_to) && at == json_string_value(v) + json_string_length(v);
+    bool good = dots != NULL;
+    if (good) {
+        size_t len = (size_t)(dots - text.data);
+        struct slice last = {dots + 2, text.len - len - 2};
+        good = read_digits((struct slice){text.data, len}, LSN_MAX, &f->undo_from) &&
+               read_digits(last, LSN_MAX, &f->undo_to);
+    }
     if (!good || f->undo_from > f->undo_to)
         return bad_field("undo", "\"FIRST..LAST\", two LSNs, the lesser first, both included");
     return OK;
