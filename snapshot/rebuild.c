@@ -24,7 +24,6 @@ struct rebuild {
     struct merge *merge;
     struct ahead *ahead; /* runs the merge; NULL: it runs here */
     uint64_t rows_to_read;
-    bool started;
     struct change_rows log_rows;
     int64_t log_ts_max_us;
     _Atomic uint64_t done; /* written by the thread that runs the merge */
@@ -160,6 +159,11 @@ static err_t open_inputs(struct rebuild *r, struct source *s, const char *namesp
     return OK;
 }
 
+static err_t run_merge(void *arg, struct state_doc *ret)
+{
+    return merge_next(arg, ret);
+}
+
 static err_t open_once(struct source *s, const char *namespace_name, struct slice collection,
                        const struct rebuild_plan *p, struct rebuild **ret)
 {
@@ -177,6 +181,8 @@ static err_t open_once(struct source *s, const char *namespace_name, struct slic
         rebuild_close(r);
         return err;
     }
+    if (r->rows_to_read >= AHEAD_ROWS)
+        r->ahead = ahead_start(run_merge, r->merge);
     *ret = r;
     return OK;
 }
@@ -215,16 +221,8 @@ static err_t check_end(const struct rebuild *r)
     return ERR_END;
 }
 
-static err_t run_merge(void *arg, struct state_doc *ret)
-{
-    return merge_next(arg, ret);
-}
-
 static err_t next_merged(struct rebuild *r, struct state_doc *ret)
 {
-    if (!r->started && r->rows_to_read >= AHEAD_ROWS)
-        r->ahead = ahead_start(run_merge, r->merge);
-    r->started = true;
     return r->ahead != NULL ? ahead_next(r->ahead, ret) : merge_next(r->merge, ret);
 }
 
