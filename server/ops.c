@@ -110,6 +110,11 @@ int ops_health(const struct ops *ops, struct buf *out)
 
 /* /metrics ------------------------------------------------------------------------------------- */
 
+static void gauge_head(struct buf *out, const char *name, const char *help)
+{
+    buf_printf(out, "# HELP spillway_%s %s\n# TYPE spillway_%s gauge\n", name, help, name);
+}
+
 struct gauge {
     const struct ops *ops;
     struct buf *out;
@@ -229,8 +234,7 @@ static void write_lags(const struct ops *ops, struct buf *out)
     size_t count;
     CLEANUP(xfree_ptr) struct cdc_lag *lags = copy_lags(ops, &count);
     for (size_t i = 0; i < ARRAY_LEN(gauges); i++) {
-        buf_printf(out, "# HELP spillway_%s %s\n# TYPE spillway_%s gauge\n", gauges[i].name,
-                   gauges[i].help, gauges[i].name);
+        gauge_head(out, gauges[i].name, gauges[i].help);
         for (size_t k = 0; k < count; k++)
             buf_printf(out, "spillway_%s{namespace=\"%s\"} %.17g\n", gauges[i].name,
                        lags[k].namespace_name, gauges[i].value(&lags[k]));
@@ -286,8 +290,7 @@ static void write_drills(const struct ops *ops, struct buf *out)
     };
     CLEANUP(schedule_drills_release) struct schedule_drills d = copy_drills(ops);
     for (size_t i = 0; i < ARRAY_LEN(gauges); i++) {
-        buf_printf(out, "# HELP spillway_%s %s\n# TYPE spillway_%s gauge\n", gauges[i].name,
-                   gauges[i].help, gauges[i].name);
+        gauge_head(out, gauges[i].name, gauges[i].help);
         for (size_t k = 0; k < d.count; k++) {
             buf_printf(out, "spillway_%s{namespace=\"%s\",collection=\"", gauges[i].name,
                        d.items[k].namespace_name);
@@ -314,17 +317,14 @@ void ops_metrics(const struct ops *ops, struct buf *out)
     };
     metrics_write(out);
     for (size_t i = 0; i < ARRAY_LEN(gauges); i++) {
-        buf_printf(out, "# HELP spillway_%s %s\n# TYPE spillway_%s gauge\n", gauges[i].name,
-                   gauges[i].help, gauges[i].name);
+        gauge_head(out, gauges[i].name, gauges[i].help);
         struct gauge g = {ops, out, gauges[i].name, gauges[i].value};
         each_shard(ops, add_gauge, &g);
     }
     write_lags(ops, out);
     write_drills(ops, out);
-    buf_printf(out,
-               "# HELP spillway_start_time_seconds When the server started, seconds since 1970\n"
-               "# TYPE spillway_start_time_seconds gauge\nspillway_start_time_seconds %.3f\n",
-               (double)ops->started_us / 1e6);
+    gauge_head(out, "start_time_seconds", "When the server started, seconds since 1970");
+    buf_printf(out, "spillway_start_time_seconds %.3f\n", (double)ops->started_us / 1e6);
 }
 
 /* /admin/status -------------------------------------------------------------------------------- */

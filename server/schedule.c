@@ -19,7 +19,6 @@
 #include "base/logger.h"
 #include "base/metrics.h"
 #include "base/timefmt.h"
-#include "snapshot/snapshot.h"
 
 #define MINUTE_US INT64_C(60000000)
 #define HOUR_US (60 * MINUTE_US)
@@ -31,8 +30,7 @@
 struct schedule {
     struct schedule_options options;
     struct source *source;
-    int daily_minutes; /* -1: no snapshots by the clock */
-    struct retention retention;
+    int daily_minutes;           /* -1: no snapshots by the clock */
     int64_t daily_done_us;       /* the daily moment whose work is done; 0: none yet */
     int64_t compact_ns;          /* when the next compaction is due; monotonic */
     unsigned failures;           /* ever */
@@ -180,6 +178,12 @@ static void snapshot_if_due(struct schedule *s, const char *namespace_name, cons
     }
 }
 
+struct retention schedule_retention(const struct config *c)
+{
+    return (struct retention){(unsigned)c->snapshot_daily_keep, (unsigned)c->snapshot_monthly_keep,
+                              (unsigned)c->pitr_window_days};
+}
+
 static void count_removed(void *arg, const char *path, uint64_t size)
 {
     (void)arg;
@@ -287,7 +291,8 @@ static void compact(struct schedule *s, const char *namespace_name, const struct
 
 static void clean_up(struct schedule *s, const char *namespace_name, const struct member *c)
 {
-    err_t err = snapshot_cleanup(s->source, namespace_name, slice_of(c->name), &s->retention, false,
+    const struct retention keep = schedule_retention(s->options.config);
+    err_t err = snapshot_cleanup(s->source, namespace_name, slice_of(c->name), &keep, false,
                                  count_removed, NULL);
     if (err != OK)
         report(s, "cleanup", namespace_name, c, err);
@@ -416,9 +421,6 @@ err_t schedule_start(const struct schedule_options *o, struct schedule **ret)
                                           .stop = &s->stopping};
     s->options = *o;
     s->daily_minutes = minutes;
-    s->retention =
-        (struct retention){(unsigned)c->snapshot_daily_keep, (unsigned)c->snapshot_monthly_keep,
-                           (unsigned)c->pitr_window_days};
     s->compact_ns = next_compaction(s);
     lock_init(&s->lock, LOCK_RANK_LEAF);
     lock_cond_init(&s->wake);

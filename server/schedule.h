@@ -11,6 +11,7 @@
 #include "cdc/cdc.h"
 #include "server/config.h"
 #include "snapshot/restore.h"
+#include "snapshot/snapshot.h"
 
 struct schedule;
 
@@ -41,6 +42,9 @@ struct schedule_drills {
  * does not block. */
 void schedule_drills_copy(struct schedule *s, struct schedule_drills *ret);
 void schedule_drills_release(struct schedule_drills *d);
+
+/** What cleanup keeps, by the settings. */
+struct retention schedule_retention(const struct config *c);
 
 /** "HH:MM" as minutes, "off" as -1; false for anything else. */
 bool schedule_parse_time(const char *text, int *ret_minutes);

@@ -6,7 +6,7 @@
  *     schedule, state, workers, reactors, log
  *
  * Nothing here runs between requests: main sleeps until a signal comes; the schedule's
- * thread wakes once an hour.
+ * thread wakes at its moments, at least once an hour.
  */
 #include "server/server.h"
 
@@ -204,8 +204,7 @@ static void open_query(struct server *s)
         .store = s->store,
         .data_dir = c->data_dir,
         .codec = codec(c),
-        .retention = {(unsigned)c->snapshot_daily_keep, (unsigned)c->snapshot_monthly_keep,
-                      (unsigned)c->pitr_window_days},
+        .retention = schedule_retention(c),
         .open_to_all = ops_open_to_all(c),
     });
 }
