@@ -104,7 +104,7 @@ static err_t list_log(struct lister *l, const struct extent *e)
 static err_t list_extent(struct lister *l, const struct extent *e, int64_t *ret_oldest)
 {
     int64_t oldest = e->store_end == 0 && e->has_log ? e->log_start : e->chain_from;
-    TRY(plan_check_collection(l->source, l->namespace_name, l->collection, e, false));
+    TRY(plan_check_collection(l->source, l->namespace_name, l->collection, e));
     if (l->from > e->end)
         return err_fail(ERR_VALIDATION, "LSN %lld is beyond the end: the next change is LSN %lld",
                         (long long)l->from, (long long)e->end);

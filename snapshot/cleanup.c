@@ -129,13 +129,10 @@ static err_t delete_named(struct cleanup *c, struct slice name)
     const struct snapshot_list *l = &c->snapshots;
     TRY(read_manifest(j, &c->manifest));
     TRY(snapshot_list_read(j->store, j->namespace_name, j->collection, &c->snapshots));
-    size_t at = 0;
-    while (at < l->count && !slice_equal(slice_of(l->items[at].name), name))
-        at++;
-    if (at == l->count)
-        return err_fail(ERR_NOT_FOUND, "%s/%.*s has no snapshot \"%.*s\"", j->namespace_name,
-                        (int)MIN(j->collection.len, 200), j->collection.data,
-                        (int)MIN(name.len, 100), name.data);
+    const struct snapshot *named = snapshot_find(l, name);
+    if (named == NULL)
+        return no_snapshot(j->namespace_name, j->collection, name);
+    size_t at = (size_t)(named - l->items);
     if (is_needed(c, at))
         return err_fail(
             ERR_EXISTS,

@@ -35,7 +35,6 @@
 #define COMPACT_RATIO 4
 #define COMPACT_SMALL MIB(1) /* below, always */
 #define COMPACT_FILES 32     /* of one merge */
-#define DATA_PATH "data.parquet"
 
 /* The run ------------------------------------------------------------------------------------- */
 
@@ -226,8 +225,8 @@ static err_t merge_once(const struct job *j, bool *ret_merged)
 
 /* The data file ------------------------------------------------------------------------------- */
 
-/** Sets (file: taken over) or forgets (NULL) the data file in the manifest. */
-static err_t set_data(const struct job *j, struct store_file *file)
+/** Sets (file: copied) or forgets (NULL) the data file in the manifest. */
+static err_t set_data(const struct job *j, const struct store_file *file)
 {
     CLEANUP(collection_manifest_free) struct collection_manifest m = {0};
     err_t err = collection_manifest_read(j->store, j->namespace_name, j->collection, &m);
@@ -241,7 +240,7 @@ static err_t set_data(const struct job *j, struct store_file *file)
     return err;
 }
 
-static err_t set_data_locked(const struct job *j, struct store_file *file)
+static err_t set_data_locked(const struct job *j, const struct store_file *file)
 {
     manifest_lock(j->store, j->namespace_name);
     err_t err = set_data(j, file);

@@ -42,15 +42,9 @@ static void drill_release(struct drill *d)
 /** Every file with a recorded hash, by number: snapshots, deltas, data; NULL behind the last. */
 static const struct store_file *recorded_file(const struct plan_question *q, size_t i)
 {
-    const struct collection_manifest *m = &q->extent.manifest;
     if (i < q->snapshots.count)
         return &q->snapshots.items[i].file;
-    i -= q->snapshots.count;
-    if (!q->extent.has_manifest)
-        return NULL;
-    if (i < m->delta_count)
-        return &m->deltas[i];
-    return i == m->delta_count && m->has_data ? &m->data : NULL;
+    return chain_file(&q->extent.manifest, i - q->snapshots.count);
 }
 
 /** The greatest lsn_to with a recorded hash that is not above `most`; -1: none. */

@@ -119,7 +119,7 @@ static err_t remove_orphan_deltas(const struct job *j, const struct removal *r,
             number < m->next_delta_number && !names_delta(m, path))
             TRY(remove_file(j, r, path));
     }
-    return m->has_data ? OK : remove_file(j, r, "data.parquet");
+    return m->has_data ? OK : remove_file(j, r, DATA_PATH);
 }
 
 static bool names_snapshot(const struct snapshot_list *l, const char *path)

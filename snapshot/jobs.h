@@ -27,6 +27,9 @@ err_t job_begin(struct source *src, const char *namespace_name, struct slice col
                 struct job *ret) MUST_USE;
 void job_end(struct job *j); /* also of a job that did not begin */
 
+#define DATA_PATH "data.parquet" /* in the collection's directory, like this one: */
+/** "snapshots/<name>.parquet", malloc'd. */
+char *snapshot_path(const char *name);
 /** Writes snapshots/manifest.json. */
 err_t snapshot_list_write(const struct job *j, const struct snapshot_list *l) MUST_USE;
 

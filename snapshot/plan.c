@@ -203,27 +203,24 @@ static err_t look_in_state(struct source *s, const char *namespace_name, struct 
 }
 
 err_t plan_check_collection(struct source *s, const char *namespace_name, struct slice collection,
-                            const struct extent *e, bool has_snapshots)
+                            const struct extent *e)
 {
     int64_t cursor = 0;
-    bool found = e->has_manifest || has_snapshots;
+    bool found = e->has_manifest;
     if (!found)
         TRY(look_in_state(s, namespace_name, collection, NULL, &found, &cursor, NULL));
     if (!found && e->has_log) {
         struct log_part tail = log_tail(namespace_name, collection, e, cursor);
         TRY(log_part_each_raw(s, &tail, stop_at_first, &found));
     }
-    if (!found)
-        return err_fail(ERR_NOT_FOUND, "the namespace \"%s\" has no collection \"%.*s\"",
-                        namespace_name, (int)MIN(collection.len, 200), collection.data);
-    return OK;
+    return found ? OK : no_collection(namespace_name, collection);
 }
 
 err_t source_check_collection(struct source *s, const char *namespace_name, struct slice collection)
 {
     CLEANUP(extent_release) struct extent e = {0};
     TRY(extent_read(s, namespace_name, collection, &e));
-    return plan_check_collection(s, namespace_name, collection, &e, false);
+    return plan_check_collection(s, namespace_name, collection, &e);
 }
 
 struct bookmark_search {
@@ -323,15 +320,13 @@ static err_t goal_at_time(struct plan_question *q, struct plan_goal *goal)
 
 static err_t goal_at_snapshot(struct plan_question *q, struct plan_goal *goal)
 {
-    const struct snapshot *s = snapshot_find(&q->snapshots, q->target->name);
-    if (s != NULL) {
-        goal->snapshot = &s->file;
-        goal->lsn_to = s->file.lsn_to;
-        return OK;
-    }
-    return err_fail(
-        ERR_NOT_FOUND, "%s/%.*s has no snapshot \"%.100s\"; `spillway snapshot list` shows them",
-        q->namespace_name, (int)MIN(q->collection.len, 200), q->collection.data, q->target->name);
+    struct slice name = slice_of(q->target->name);
+    const struct snapshot *s = snapshot_find(&q->snapshots, name);
+    if (s == NULL)
+        return no_snapshot(q->namespace_name, q->collection, name);
+    goal->snapshot = &s->file;
+    goal->lsn_to = s->file.lsn_to;
+    return OK;
 }
 
 static err_t resolve(struct plan_question *q, struct plan_goal *goal)
@@ -370,8 +365,7 @@ err_t plan_resolve(struct plan_question *q, struct plan_goal *ret)
     if (source_store(q->source) != NULL)
         TRY(snapshot_list_read(source_store(q->source), q->namespace_name, q->collection,
                                &q->snapshots));
-    TRY(plan_check_collection(q->source, q->namespace_name, q->collection, &q->extent,
-                              q->snapshots.count > 0));
+    TRY(plan_check_collection(q->source, q->namespace_name, q->collection, &q->extent));
     return resolve(q, ret);
 }
 

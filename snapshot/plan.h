@@ -44,9 +44,9 @@ int64_t plan_ts_max(const struct rebuild_plan *plan);
 err_t plan_again(struct source *s, const char *namespace_name, struct slice collection,
                  const struct rebuild_plan *old, struct rebuild_plan *ret) MUST_USE;
 
-/** ERR_NOT_FOUND where neither the store (its manifest, or snapshots) nor the state nor the log has
- * a collection of this name. */
+/** ERR_NOT_FOUND where neither the store nor the state nor the log has a collection of this name.
+ * Snapshots need no look: extent_read fails where they are there and the manifest is not. */
 err_t plan_check_collection(struct source *s, const char *namespace_name, struct slice collection,
-                            const struct extent *e, bool has_snapshots) MUST_USE;
+                            const struct extent *e) MUST_USE;
 
 #endif

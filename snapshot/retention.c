@@ -98,7 +98,8 @@ void retention_choose(const struct retention *r, int64_t now_us,
 {
     int64_t window_us = now_us - (int64_t)r->window_days * DAY_US;
     struct retention_plan p = {.keep = xcalloc(MAX(l->count, 1), sizeof(*p.keep))};
-    keep_newest(l, SNAPSHOT_MANUAL, UINT32_MAX, p.keep);
+    for (size_t i = 0; i < l->count; i++)
+        p.keep[i] = l->items[i].type == SNAPSHOT_MANUAL;
     keep_newest(l, SNAPSHOT_DAILY, r->daily_keep, p.keep);
     keep_newest(l, SNAPSHOT_MONTHLY, r->monthly_keep, p.keep);
     p.base = find_base(l, m->lsn_from, window_us);

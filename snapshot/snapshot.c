@@ -59,8 +59,7 @@ static err_t view_open(const struct job *j, struct view *v)
     v->made_us = clock_wall_us(source_clock(j->source));
     err = state_find_collection(v->state, j->collection, &v->collection);
     if (err == ERR_NOT_FOUND)
-        return err_fail(ERR_NOT_FOUND, "the namespace \"%s\" has no collection \"%.*s\"",
-                        j->namespace_name, (int)MIN(j->collection.len, 200), j->collection.data);
+        return no_collection(j->namespace_name, j->collection);
     return err;
 }
 
@@ -128,7 +127,7 @@ static err_t create(const struct job *j, enum snapshot_type type, struct snapsho
     TRY(view_open(j, &v));
     TRY(snapshot_list_read(j->store, j->namespace_name, j->collection, &list));
     s.name = name_of(type, j->now_us, v.lsn_to);
-    const struct snapshot *there = snapshot_find(&list, s.name);
+    const struct snapshot *there = snapshot_find(&list, slice_of(s.name));
     if (there != NULL && type == SNAPSHOT_MANUAL) { /* of the same LSN: it holds the same */
         *ret = copy_of(there);
         return OK;
@@ -136,7 +135,7 @@ static err_t create(const struct job *j, enum snapshot_type type, struct snapsho
     if (there != NULL)
         return err_fail(ERR_EXISTS, "%s/%.*s has the snapshot \"%s\" already", j->namespace_name,
                         (int)MIN(j->collection.len, 200), j->collection.data, s.name);
-    CLEANUP(xfree_ptr) char *relative = xasprintf("snapshots/%s.parquet", s.name);
+    CLEANUP(xfree_ptr) char *relative = snapshot_path(s.name);
     TRY(write_file(j, &v, relative, &s.file));
     TRY(check_hash(j, &v, &s.file));
     list.items = xrealloc(list.items, (list.count + 1) * sizeof(*list.items));

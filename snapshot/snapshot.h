@@ -31,7 +31,9 @@ err_t snapshot_list_read(struct store *s, const char *namespace_name, struct sli
                          struct snapshot_list *ret) MUST_USE; /* none: empty */
 void snapshot_list_free(struct snapshot_list *l);
 /** Borrowed from the list; NULL: none of this name. */
-const struct snapshot *snapshot_find(const struct snapshot_list *l, const char *name);
+const struct snapshot *snapshot_find(const struct snapshot_list *l, struct slice name);
+/** ERR_NOT_FOUND. */
+err_t no_snapshot(const char *namespace_name, struct slice collection, struct slice name) MUST_USE;
 
 /** Makes one of the current state (deltas up to it are flushed first, where a cdc runs). ERR_EXISTS
  * for a second daily or monthly of the same day or month. A second one on demand of the same LSN

@@ -40,12 +40,25 @@ void snapshot_list_free(struct snapshot_list *l)
     *l = (struct snapshot_list){0};
 }
 
-const struct snapshot *snapshot_find(const struct snapshot_list *l, const char *name)
+const struct snapshot *snapshot_find(const struct snapshot_list *l, struct slice name)
 {
     for (size_t i = 0; i < l->count; i++)
-        if (strcmp(l->items[i].name, name) == 0)
+        if (slice_equal(slice_of(l->items[i].name), name))
             return &l->items[i];
     return NULL;
+}
+
+err_t no_snapshot(const char *namespace_name, struct slice collection, struct slice name)
+{
+    return err_fail(ERR_NOT_FOUND,
+                    "%s/%.*s has no snapshot \"%.*s\"; `spillway snapshot list` shows them",
+                    namespace_name, (int)MIN(collection.len, 200), collection.data,
+                    (int)MIN(name.len, 100), name.data);
+}
+
+char *snapshot_path(const char *name)
+{
+    return xasprintf("snapshots/%s.parquet", name);
 }
 
 static err_t parse_type(const json_t *json, enum snapshot_type *ret)
@@ -67,7 +80,7 @@ static err_t parse_snapshot(const json_t *json, struct snapshot *s)
     TRY(field_text(json, "name", &name));
     TRY(parse_type(json, &s->type));
     TRY(store_file_from_json(json_object_get(json, "file"), &s->file));
-    CLEANUP(xfree_ptr) char *path = xasprintf("snapshots/%s.parquet", name);
+    CLEANUP(xfree_ptr) char *path = snapshot_path(name);
     if (strcmp(path, s->file.path) != 0 || s->file.lsn_from != 0)
         return err_fail(ERR_CORRUPT, "the entry of the snapshot \"%.100s\" contradicts itself",
                         name);

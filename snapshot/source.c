@@ -240,6 +240,13 @@ void extent_release(struct extent *e)
     *e = (struct extent){0};
 }
 
+const struct store_file *chain_file(const struct collection_manifest *m, size_t i)
+{
+    if (i < m->delta_count)
+        return &m->deltas[i];
+    return i == m->delta_count && m->has_data ? &m->data : NULL;
+}
+
 bool namespace_lists(const struct namespace_manifest *ns, struct slice collection)
 {
     for (size_t i = 0; i < ns->collection_count; i++)
@@ -270,6 +277,12 @@ err_t manifest_missing(const char *namespace_name, struct slice collection)
     CLEANUP(xfree_ptr) char *dir = collection_dir(namespace_name, collection);
     return err_fail(ERR_CORRUPT,
                     "%s/manifest.json is missing, but the store has files of this collection", dir);
+}
+
+err_t no_collection(const char *namespace_name, struct slice collection)
+{
+    return err_fail(ERR_NOT_FOUND, "the namespace \"%s\" has no collection \"%.*s\"",
+                    namespace_name, (int)MIN(collection.len, 200), collection.data);
 }
 
 static err_t read_manifests(struct source *s, const char *namespace_name, struct slice collection,

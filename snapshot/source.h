@@ -16,9 +16,9 @@ struct extent {
     int64_t covered_until; /* 0: the namespace has no manifest */
     int64_t covered_until_us;
     bool has_manifest;
-    struct collection_manifest manifest;
-    int64_t chain_from; /* changes below are only in snapshots and data */
-    int64_t store_end;  /* every change of the collection below is in the store */
+    struct collection_manifest manifest; /* empty where there is none */
+    int64_t chain_from;                  /* changes below are only in snapshots and data */
+    int64_t store_end;                   /* every change of the collection below is in the store */
     bool has_log;
     int64_t log_start, log_end;
     int64_t end; /* the first LSN that is not known */
@@ -27,11 +27,15 @@ err_t extent_read(struct source *s, const char *namespace_name, struct slice col
                   struct extent *ret) MUST_USE;
 void extent_release(struct extent *e);
 
+/** The chain's files by number: deltas, then data; NULL behind the last. */
+const struct store_file *chain_file(const struct collection_manifest *m, size_t i);
 /** Whether the namespace's manifest says that the store has files of the collection. */
 bool namespace_lists(const struct namespace_manifest *ns, struct slice collection);
 /** ERR_CORRUPT: without its manifest a collection that has files would look like one without
  * changes. */
 err_t manifest_missing(const char *namespace_name, struct slice collection) MUST_USE;
+/** ERR_NOT_FOUND. */
+err_t no_collection(const char *namespace_name, struct slice collection) MUST_USE;
 
 /** The server's log, or NULL. */
 struct log *source_log(const struct source *s);

@@ -85,7 +85,7 @@ static err_t read_list(const struct verifier *v, struct snapshot_list *ret)
 static bool is_still_listed(const struct verifier *v, const struct snapshot *s)
 {
     CLEANUP(snapshot_list_free) struct snapshot_list now = {0};
-    return read_list(v, &now) != OK || snapshot_find(&now, s->name) != NULL;
+    return read_list(v, &now) != OK || snapshot_find(&now, slice_of(s->name)) != NULL;
 }
 
 static void verify_snapshot(struct verifier *v, const struct snapshot *s)
@@ -108,14 +108,6 @@ static void verify_snapshots(struct verifier *v, const struct snapshot_list *l, 
 static err_t read_manifest(const struct verifier *v, struct collection_manifest *ret)
 {
     return collection_manifest_read(v->store, v->namespace_name, v->collection, ret);
-}
-
-/** The chain's files by number: deltas, then data; NULL behind the last. */
-static const struct store_file *chain_file(const struct collection_manifest *m, size_t i)
-{
-    if (i < m->delta_count)
-        return &m->deltas[i];
-    return i == m->delta_count && m->has_data ? &m->data : NULL;
 }
 
 static bool chain_names(const struct collection_manifest *m, const struct store_file *f)
@@ -202,9 +194,8 @@ static err_t verify(struct verifier *v, const char *name)
     err_t listed = read_list(v, &list);
     if (listed != OK)
         tell(v, "snapshots/manifest.json", listed);
-    if (listed == OK && name != NULL && snapshot_find(&list, name) == NULL)
-        return err_fail(ERR_NOT_FOUND, "%s/%.*s has no snapshot \"%.100s\"", v->namespace_name,
-                        (int)MIN(v->collection.len, 200), v->collection.data, name);
+    if (listed == OK && name != NULL && snapshot_find(&list, slice_of(name)) == NULL)
+        return no_snapshot(v->namespace_name, v->collection, slice_of(name));
     verify_snapshots(v, &list, name);
     if (name != NULL)
         return OK;
