@@ -62,8 +62,7 @@ struct import {
     char position[320];    /* of the last event: stream/shard/offset */
 };
 
-/* -- one batch
- * --------------------------------------------------------------------------------------- */
+/* One batch ----------------------------------------------------------------------------------- */
 
 static void add_event(struct import *im, struct slice event, uint64_t line)
 {
@@ -212,8 +211,7 @@ static bool send_batch(struct import *im)
     }
 }
 
-/* -- the whole import
- * ---------------------------------------------------------------------------------- */
+/* The whole import ---------------------------------------------------------------------------- */
 
 static void print_result(const struct import *im, bool json)
 {

@@ -33,8 +33,7 @@ static const char *data_dir_of(const struct cli_args *args)
     return dir != NULL && *dir != '\0' ? dir : DEFAULT_DATA;
 }
 
-/* -- verify
- * ----------------------------------------------------------------------------------------- */
+/* Verify -------------------------------------------------------------------------------------- */
 
 struct verify {
     bool json;
@@ -115,8 +114,7 @@ static int verify(const struct cli_args *args)
     return damage > 0 ? EXIT_FAILED : EXIT_OK;
 }
 
-/* -- dump
- * ------------------------------------------------------------------------------------------- */
+/* Dump ---------------------------------------------------------------------------------------- */
 
 struct dump {
     const char *stream;

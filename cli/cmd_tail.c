@@ -38,8 +38,7 @@ struct tail {
     struct buf line;
 };
 
-/* -- where to begin
- * ----------------------------------------------------------------------------------- */
+/* Where to begin ------------------------------------------------------------------------------ */
 
 struct beginning {
     bool is_offset;
@@ -90,8 +89,7 @@ static err_t find_positions(struct tail *t, const struct beginning *b, int64_t o
     return OK;
 }
 
-/* -- following
- * ------------------------------------------------------------------------------------------ */
+/* Following ----------------------------------------------------------------------------------- */
 
 static err_t on_record(void *arg, uint32_t partition, const struct record *rec)
 {

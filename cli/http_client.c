@@ -34,8 +34,7 @@ struct http_client {
     bool in_value;
 };
 
-/* -- the URL
- * ------------------------------------------------------------------------------------------ */
+/* The URL ------------------------------------------------------------------------------------- */
 
 static err_t parse_url(struct http_client *c, const char *url)
 {
@@ -94,8 +93,7 @@ const char *http_client_address(const struct http_client *c)
     return c->address;
 }
 
-/* -- the connection
- * ----------------------------------------------------------------------------------- */
+/* The connection ------------------------------------------------------------------------------ */
 
 static void set_timeout(int fd, int option, int seconds)
 {
@@ -138,8 +136,7 @@ static err_t connect_client(struct http_client *c)
     return OK;
 }
 
-/* -- the reply
- * ----------------------------------------------------------------------------------------- */
+/* The reply ----------------------------------------------------------------------------------- */
 
 static int on_field(llhttp_t *p, const char *data, size_t len)
 {
@@ -230,8 +227,7 @@ static err_t read_reply(struct http_client *c, struct http_client_reply *reply)
     return OK;
 }
 
-/* -- the request
- * --------------------------------------------------------------------------------------- */
+/* The request --------------------------------------------------------------------------------- */
 
 static void write_head(const struct http_client *c, const struct http_client_request *r,
                        struct buf *out)
