@@ -51,17 +51,6 @@ static void make_snapshot(struct source *s)
     snapshot_free(&made);
 }
 
-/** One byte in the middle of the only file that the pattern names. */
-static void damage(struct world *w, const char *pattern)
-{
-    char command[256];
-    snprintf(command, sizeof(command),
-             "f=$(ls %s/store/default/or*/%s) && printf X | dd of=$f bs=1 seek=40 conv=notrunc "
-             "status=none",
-             w->dir, pattern);
-    assert_int_equal(system(command), 0);
-}
-
 static struct drill_result drilled(struct source *s, const struct target *t)
 {
     struct drill_result r;
@@ -118,7 +107,7 @@ static void no_damage_hides_behind_another_file(void **state UNUSED)
         struct source *s = open_live(&w, NULL);
         fill(&w, s);
         assert_true(drilled(s, NULL).passed);
-        damage(&w, files[i]);
+        damage(&w, files[i], 40);
         CLEANUP(xfree_ptr) char *name = xstrndup(files[i], strcspn(files[i], "*"));
         assert_fails_by(s, name);
         source_close(s);
@@ -200,7 +189,7 @@ static void a_named_snapshot_is_the_one_that_is_drilled(void **state UNUSED)
     assert_int_equal(r.lsn, 59);
     assert_int_equal(r.deltas, 2); /* from the empty collection */
     assert_string_equal(r.base, "");
-    damage(&w, "snapshots/2*");
+    damage(&w, "snapshots/2*", 40);
     r = drilled(s, &t);
     assert_false(r.passed);
     assert_non_null(strstr(r.text, "snapshots/"));
@@ -253,7 +242,7 @@ static void outcomes_are_kept_beside_a_reader_too(void **state UNUSED)
     assert_true(kept.passed && kept.lsn == r.lsn && kept.at_us == r.at_us);
     assert_true(kept.took_us == r.took_us && kept.deltas == r.deltas);
     assert_string_equal(kept.base, r.base);
-    damage(&w, "deltas/000003*");
+    damage(&w, "deltas/000003*", 40);
     struct source *alone = open_store(&w);
     r = drilled(alone, NULL);
     assert_false(r.passed);
@@ -261,7 +250,7 @@ static void outcomes_are_kept_beside_a_reader_too(void **state UNUSED)
     assert_ok(drill_last(w.store, NS, collection, &kept));
     assert_false(kept.passed);
     assert_string_equal(kept.text, r.text);
-    damage(&w, "drill.json");
+    damage(&w, "drill.json", 40);
     assert_int_equal(drill_last(w.store, NS, collection, &kept), ERR_CORRUPT);
     source_close(alone);
     source_close(s);

@@ -399,7 +399,6 @@ static void a_damaged_delta_is_named_and_never_an_answer(void **state)
     const struct target latest = {.kind = TARGET_LATEST};
     unsigned seen = 0;
     int64_t oldest;
-    char command[256];
     start_world(&w, 78);
     fill(&w);
     const struct source_options o = live(&w);
@@ -407,11 +406,7 @@ static void a_damaged_delta_is_named_and_never_an_answer(void **state)
     assert_ok(restore_drill(s, NS, collection, NULL, NULL, &drill));
     assert_true(drill.passed);
     assert_ok(rebuild_plan(s, NS, collection, &latest, &plan));
-    snprintf(command, sizeof(command),
-             "f=$(ls %s/store/default/*/deltas/000002*) && printf X | dd of=$f "
-             "bs=1 seek=40 conv=notrunc status=none",
-             w.dir);
-    assert_int_equal(system(command), 0);
+    damage(&w, "deltas/000002*", 40);
     assert_int_equal(rebuild_open(s, NS, collection, &plan, &r), ERR_CORRUPT);
     assert_non_null(strstr(err_text(ERR_CORRUPT), "000002"));
     assert_int_equal(changes_each(s, NS, collection, NULL, (struct change_range){0, INT64_MAX},
@@ -427,8 +422,7 @@ static void a_damaged_delta_is_named_and_never_an_answer(void **state)
     end_world(&w);
 }
 
-/* Beside what goes on ---------------------------------------------------------------------------
- */
+/* Beside what goes on ------------------------------------------------------------------------- */
 
 #define WRITE_D0(doc)                                                                              \
     "{\"type\":\"collection.update\",\"ts\":\"2026-02-02T00:00:00Z\",\"collection\":"              \
@@ -548,11 +542,7 @@ static void a_damaged_log_without_a_store_is_an_error(void **state)
     const struct source_options o = {.io = io_posix(), .clock = &w.clock.base, .data_dir = w.dir};
     assert_ok(source_open(&o, &s));
     assert_ok(rebuild_plan(s, NS, collection, &latest, &plan));
-    snprintf(command, sizeof(command),
-             "f=$(ls %s/log/events/0/*.log) && printf X | dd of=$f bs=1 seek=200 conv=notrunc "
-             "status=none",
-             w.dir);
-    assert_int_equal(system(command), 0);
+    damage(&w, "events/0/*.log", 200);
     assert_int_equal(rebuild_open(s, NS, collection, &plan, &r), ERR_CORRUPT);
     rebuild_plan_free(&plan);
     source_close(s);

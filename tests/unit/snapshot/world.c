@@ -52,6 +52,15 @@ void lose_state(struct world *w)
     assert_ok(state_remove(io_posix(), path));
 }
 
+void damage(const struct world *w, const char *pattern, unsigned at)
+{
+    CLEANUP(xfree_ptr)
+    char *command = xasprintf("f=$(find %s -path '*/%s') && printf X | dd of=\"$f\" bs=1 seek=%u "
+                              "conv=notrunc,nocreat status=none",
+                              w->dir, pattern, at);
+    assert_int_equal(system(command), 0);
+}
+
 void append(struct world *w, const char *json)
 {
     int64_t lsn = append_json(w->shard, &json, 1, w->clock.now_wall_us / 1000, false);

@@ -40,6 +40,8 @@ uint64_t next_random(uint64_t bound);
 void open_world(struct world *w);
 void close_world(struct world *w, bool abandon);
 void lose_state(struct world *w);
+/** Byte `at` of the only file whose path ends like the pattern is another one from now on. */
+void damage(const struct world *w, const char *pattern, unsigned at);
 void append(struct world *w, const char *json);
 /** Appends a random change and does the same in the model. */
 void append_change(struct world *w);
