@@ -173,7 +173,7 @@ static void snapshot_if_due(struct schedule *s, const char *namespace_name, cons
     if (err == OK && due) {
         metric_inc(M_snapshots_total);
         snapshot_free(&made);
-    } else if (err != OK && err != ERR_EXISTS) {
+    } else if (err != OK) {
         report(s, snapshot_type_name(type), namespace_name, c, err);
     }
 }

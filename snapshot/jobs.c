@@ -67,7 +67,7 @@ static void names_release(struct names *n)
     *n = (struct names){0};
 }
 
-static bool is_parquet(const char *name)
+bool is_parquet(const char *name)
 {
     size_t len = strlen(name);
     return len > 8 && strcmp(name + len - 8, ".parquet") == 0;

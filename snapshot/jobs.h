@@ -5,7 +5,10 @@
  * J2. Files are committed before the manifest that names them, and removed after the manifest that
  *     no longer names them: a crash leaves orphans, never a name without its file.
  * J3. An orphan delta has a number below the manifest's next one: what the cdc job is writing at
- * the moment has that number or a higher one and is left alone.
+ *     the moment has that number or a higher one and is left alone.
+ *
+ * J4. snapshots/manifest.json is there before the first snapshot is: where it is not, and there are
+ *     snapshots, it is lost, and nobody takes them for orphans.
  */
 #ifndef SNAPSHOT_JOBS_H
 #define SNAPSHOT_JOBS_H
@@ -30,6 +33,7 @@ void job_end(struct job *j); /* also of a job that did not begin */
 #define DATA_PATH "data.parquet" /* in the collection's directory, like this one: */
 /** "snapshots/<name>.parquet", malloc'd. */
 char *snapshot_path(const char *name);
+bool is_parquet(const char *name);
 /** Writes snapshots/manifest.json. */
 err_t snapshot_list_write(const struct job *j, const struct snapshot_list *l) MUST_USE;
 

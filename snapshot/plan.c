@@ -362,22 +362,35 @@ err_t plan_resolve(struct plan_question *q, struct plan_goal *ret)
     if (t != NULL && t->exclusive && (t->kind == TARGET_LATEST || t->kind == TARGET_SNAPSHOT))
         return err_fail(ERR_USAGE, "exclusive goes with a time, an LSN or a bookmark");
     TRY(extent_read(q->source, q->namespace_name, q->collection, &q->extent));
-    if (source_store(q->source) != NULL)
+    if (source_store(q->source) != NULL && !q->without_snapshots)
         TRY(snapshot_list_read(source_store(q->source), q->namespace_name, q->collection,
                                &q->snapshots));
     TRY(plan_check_collection(q->source, q->namespace_name, q->collection, &q->extent));
     return resolve(q, ret);
 }
 
+static err_t make_plan(struct plan_question *q, struct rebuild_plan *ret)
+{
+    struct plan_goal goal;
+    TRY(plan_resolve(q, &goal));
+    return plan_choose(&q->extent, &q->snapshots, &goal, ret);
+}
+
+/** A moment that the deltas reach does not need the list of snapshots, which may be what is
+ * damaged. */
 err_t rebuild_plan(struct source *s, const char *namespace_name, struct slice collection,
                    const struct target *t, struct rebuild_plan *ret)
 {
     CLEANUP(plan_question_release)
-    struct plan_question q = {
+    struct plan_question all = {
         .source = s, .namespace_name = namespace_name, .collection = collection, .target = t};
-    struct plan_goal goal;
-    TRY(plan_resolve(&q, &goal));
-    return plan_choose(&q.extent, &q.snapshots, &goal, ret);
+    CLEANUP(plan_question_release) struct plan_question fewer = all;
+    fewer.without_snapshots = true;
+    err_t err = make_plan(&all, ret);
+    if (err != ERR_CORRUPT)
+        return err;
+    CLEANUP(xfree_ptr) char *text = xstrdup(err_text(err));
+    return make_plan(&fewer, ret) == OK ? OK : err_fail(err, "%s", text);
 }
 
 int64_t plan_ts_max(const struct rebuild_plan *plan)

@@ -21,6 +21,7 @@ struct plan_question {
     const char *namespace_name;
     struct slice collection;
     const struct target *target; /* NULL: the latest state */
+    bool without_snapshots;      /* do as if there were none */
     /* filled by plan_resolve */
     struct extent extent;
     struct snapshot_list snapshots;

@@ -1,7 +1,7 @@
 /*
  * snapshot/snapshot.c: making a snapshot. One read transaction of the state sees the documents and
  * the cursor as of one LSN, while writes go on. The file first, then the manifest that names it
- * (J2).
+ * (J2); an empty manifest before the first file (J4).
  */
 #include "snapshot/snapshot.h"
 
@@ -13,15 +13,18 @@
 
 #define FLUSH_MS 60000
 
-/** "2026-02-02", "2026-02", or "2026-02-02T14-30-05Z-1234": by UTC. */
-static char *name_of(enum snapshot_type type, int64_t now_us, int64_t lsn_to)
+/** By UTC: "2026-02-02", "2026-02", or, on demand and where the day or the month has one already,
+ * "2026-02-02T14-30-05Z-1234". */
+static char *name_of(const struct snapshot_list *l, enum snapshot_type type, int64_t now_us,
+                     int64_t lsn_to)
 {
+    static const size_t lengths[] = {
+        [SNAPSHOT_DAILY] = sizeof("2026-02-02") - 1, [SNAPSHOT_MONTHLY] = sizeof("2026-02") - 1};
     char time[TIMEFMT_MAX];
     timefmt_rfc3339(now_us, time);
-    if (type == SNAPSHOT_DAILY)
-        return xstrndup(time, sizeof("2026-02-02") - 1);
-    if (type == SNAPSHOT_MONTHLY)
-        return xstrndup(time, sizeof("2026-02") - 1);
+    const struct slice day = {time, lengths[type]};
+    if (type != SNAPSHOT_MANUAL && snapshot_find(l, day) == NULL)
+        return xstrndup(day.data, day.len);
     time[13] = time[16] = '-';
     return xasprintf("%.19sZ-%lld", time, (long long)lsn_to - 1);
 }
@@ -126,16 +129,18 @@ static err_t create(const struct job *j, enum snapshot_type type, struct snapsho
     CLEANUP(snapshot_free) struct snapshot s = {.type = type};
     TRY(view_open(j, &v));
     TRY(snapshot_list_read(j->store, j->namespace_name, j->collection, &list));
-    s.name = name_of(type, j->now_us, v.lsn_to);
+    s.name = name_of(&list, type, j->now_us, v.lsn_to);
     const struct snapshot *there = snapshot_find(&list, slice_of(s.name));
-    if (there != NULL && type == SNAPSHOT_MANUAL) { /* of the same LSN: it holds the same */
+    if (there != NULL && there->type == type) { /* of the same LSN: it holds the same */
         *ret = copy_of(there);
         return OK;
     }
-    if (there != NULL)
+    if (there != NULL) /* but is not kept as long */
         return err_fail(ERR_EXISTS, "%s/%.*s has the snapshot \"%s\" already", j->namespace_name,
                         (int)MIN(j->collection.len, 200), j->collection.data, s.name);
     CLEANUP(xfree_ptr) char *relative = snapshot_path(s.name);
+    if (list.count == 0)
+        TRY(snapshot_list_write(j, &list)); /* J4 */
     TRY(write_file(j, &v, relative, &s.file));
     TRY(check_hash(j, &v, &s.file));
     list.items = xrealloc(list.items, (list.count + 1) * sizeof(*list.items));

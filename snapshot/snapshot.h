@@ -4,7 +4,7 @@
  *
  *     <ns>/<collection>/snapshots/2026-02-02.parquet        daily
  *     <ns>/<collection>/snapshots/2026-02.parquet           monthly
- *     <ns>/<collection>/snapshots/<UTC time>-<lsn>.parquet  on demand, kept until deleted
+ *     <ns>/<collection>/snapshots/<UTC time>-<lsn>.parquet  on demand; a day's or month's second
  *     <ns>/<collection>/snapshots/manifest.json             switched last
  *
  * Threads: any but reactors; blocks. Snapshots, cleanup and compaction of one namespace take turns
@@ -27,17 +27,18 @@ struct snapshot_list {
     struct snapshot *items; /* by lsn, then name */
     size_t count;
 };
+/** Without any it is empty. ERR_CORRUPT: its file is damaged, or is missing beside snapshots. */
 err_t snapshot_list_read(struct store *s, const char *namespace_name, struct slice collection,
-                         struct snapshot_list *ret) MUST_USE; /* none: empty */
+                         struct snapshot_list *ret) MUST_USE;
 void snapshot_list_free(struct snapshot_list *l);
 /** Borrowed from the list; NULL: none of this name. */
 const struct snapshot *snapshot_find(const struct snapshot_list *l, struct slice name);
 /** ERR_NOT_FOUND. */
 err_t no_snapshot(const char *namespace_name, struct slice collection, struct slice name) MUST_USE;
 
-/** Makes one of the current state (deltas up to it are flushed first, where a cdc runs). ERR_EXISTS
- * for a second daily or monthly of the same day or month. A second one on demand of the same LSN
- * and second is the first: it holds the same. */
+/** Makes one of the current state (deltas up to it are flushed first, where a cdc runs). A second
+ * one of the same type, LSN and second is the first: it holds the same. ERR_EXISTS: that second has
+ * one of this LSN and another type. */
 err_t snapshot_create(struct source *src, const char *namespace_name, struct slice collection,
                       enum snapshot_type type, struct snapshot *ret) MUST_USE;
 void snapshot_free(struct snapshot *s);

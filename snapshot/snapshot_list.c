@@ -116,19 +116,44 @@ static err_t parse_list(const json_t *json, const char *namespace_name, struct s
     return OK;
 }
 
-static char *list_path(const char *namespace_name, struct slice collection)
+static char *list_dir(const char *namespace_name, struct slice collection)
 {
     CLEANUP(xfree_ptr) char *dir = collection_dir(namespace_name, collection);
-    return xasprintf("%s/snapshots/manifest.json", dir);
+    return xasprintf("%s/snapshots", dir);
+}
+
+static void note_snapshot(void *arg, const char *name, bool is_dir)
+{
+    *(bool *)arg |= !is_dir && is_parquet(name);
+}
+
+/** ERR_NOT_FOUND: there are no snapshots. Those without a manifest are damage (J4). */
+static err_t load(struct store *s, const char *dir, const char *path, json_t **ret)
+{
+    bool found = false;
+    err_t err = manifest_load(s, path, ret);
+    if (err != ERR_NOT_FOUND)
+        return err;
+    TRY(store_list(s, dir, note_snapshot, &found));
+    if (!found)
+        return ERR_NOT_FOUND;
+    err = manifest_load(s, path, ret); /* the first may have been made in between */
+    if (err == ERR_NOT_FOUND)
+        return err_fail(ERR_CORRUPT,
+                        "%s is missing, but there are snapshots: bring it back from a copy of the "
+                        "store, or, where there is none, move them out of the store",
+                        path);
+    return err;
 }
 
 err_t snapshot_list_read(struct store *s, const char *namespace_name, struct slice collection,
                          struct snapshot_list *ret)
 {
-    CLEANUP(xfree_ptr) char *path = list_path(namespace_name, collection);
+    CLEANUP(xfree_ptr) char *dir = list_dir(namespace_name, collection);
+    CLEANUP(xfree_ptr) char *path = xasprintf("%s/manifest.json", dir);
     CLEANUP(snapshot_list_free) struct snapshot_list l = {0};
     json_t *json;
-    err_t err = manifest_load(s, path, &json);
+    err_t err = load(s, dir, path, &json);
     if (err == ERR_NOT_FOUND) {
         *ret = (struct snapshot_list){0};
         return OK;
@@ -147,7 +172,7 @@ err_t snapshot_list_read(struct store *s, const char *namespace_name, struct sli
 
 err_t snapshot_list_write(const struct job *j, const struct snapshot_list *l)
 {
-    CLEANUP(xfree_ptr) char *path = list_path(j->namespace_name, j->collection);
+    CLEANUP(xfree_ptr) char *path = xasprintf("%s/snapshots/manifest.json", j->dir);
     json_t *items = json_array();
     for (size_t i = 0; i < l->count; i++)
         (void)json_array_append_new(items, json_pack("{s:s, s:s, s:o}", "name", l->items[i].name,
