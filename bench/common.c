@@ -129,19 +129,25 @@ double bench_self_cpu_s(void)
     return clock_s(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+struct sockaddr_in bench_address(const char *text)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    char host[64];
+    const char *colon = strrchr(text, ':');
+
+    if (colon == NULL || (size_t)(colon - text) >= sizeof(host))
+        bench_die("an address is HOST:PORT, not \"%s\"", text);
+    snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
+    if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
+        bench_die("\"%s\" is not a numeric IPv4 address", host);
+    address.sin_port = htons((uint16_t)bench_parse_u64(colon + 1, "the port"));
+    return address;
+}
+
 int bench_connect(const char *address)
 {
-    struct sockaddr_in peer = {.sin_family = AF_INET};
-    char host[64];
-    const char *colon = strrchr(address, ':');
+    struct sockaddr_in peer = bench_address(address);
     int one = 1;
-
-    if (colon == NULL || (size_t)(colon - address) >= sizeof(host))
-        bench_die("an address is HOST:PORT, not \"%s\"", address);
-    snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
-    if (inet_pton(AF_INET, host, &peer.sin_addr) != 1)
-        bench_die("\"%s\" is not a numeric IPv4 address", host);
-    peer.sin_port = htons((uint16_t)bench_parse_u64(colon + 1, "the port"));
 
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&peer, sizeof(peer)) != 0)

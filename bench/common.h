@@ -7,6 +7,8 @@
 #ifndef BENCH_COMMON_H
 #define BENCH_COMMON_H
 
+#include <netinet/in.h>
+
 #include "base/base.h"
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -32,7 +34,9 @@ double bench_process_peak_rss_mb(uint64_t pid);
 double bench_thread_cpu_s(void);
 double bench_self_cpu_s(void);
 
-/** A connected TCP socket (TCP_NODELAY) to "address:port", numeric IPv4. Owned by the caller. */
+/** "address:port", numeric IPv4; ends the program when it is none. */
+struct sockaddr_in bench_address(const char *text);
+/** A connected TCP socket (TCP_NODELAY) to "address:port". Owned by the caller. */
 int bench_connect(const char *address);
 
 /** SplitMix64: a fast, seedable generator; all benchmark input comes from it. */

@@ -138,12 +138,13 @@ static void print_result(const struct run *r, double server_cpu_s, double client
            (double)r->delivered_bytes / o->seconds / 1e6);
     printf("\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"broker_cpu_s\":%.2f,"
            "\"broker_cpu_s_per_million\":%.3f,\"broker_peak_rss_mb\":%.1f,\"client_cpu_s\":%.2f,"
-           "\"seconds\":%.1f,\"seed\":%llu,\"lz4_ratio\":%.2f}\n",
+           "\"client_cpu_s_per_million\":%.3f,\"seconds\":%.1f,\"seed\":%llu,\"lz4_ratio\":%.2f}\n",
            (double)hist_percentile(&r->latency, 50) / 1e6,
            (double)hist_percentile(&r->latency, 99) / 1e6,
            (double)hist_percentile(&r->latency, 99.9) / 1e6, server_cpu_s,
            millions > 0 ? server_cpu_s / millions : 0, bench_process_peak_rss_mb(o->server_pid),
-           client_cpu_s, o->seconds, (unsigned long long)o->seed,
+           client_cpu_s, millions > 0 ? client_cpu_s / millions : 0, o->seconds,
+           (unsigned long long)o->seed,
            events_lz4_ratio(o->seed, o->record_bytes > 256 ? o->record_bytes : 0));
 }
 

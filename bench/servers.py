@@ -1,4 +1,4 @@
-"""The servers that are measured: Spillway, nginx and Apache Kafka. Each is started in a directory of
+"""The servers that are measured: Spillway, nginx, Apache Kafka and a Kafka broker that does nothing. Each is started in a directory of
 its own on the disk under test, on loopback, and knows the process whose CPU and memory count."""
 
 import functools
@@ -224,3 +224,16 @@ class Kafka(Server):
         self.pid = self.process.pid
         wait_for_port(int(self.kafka.split(":")[1]), self.process)
         time.sleep(3)  # the broker registers with its own controller
+
+
+class NullBroker(Server):
+    """Answers a Kafka producer at once and stores nothing: nullbroker.c."""
+
+    def __init__(self, directory):
+        super().__init__("null", directory)
+        self.kafka = f"127.0.0.1:{free_port()}"
+
+    def start(self):
+        self.process = subprocess.Popen([program("nullbroker"), self.kafka])
+        self.pid = self.process.pid
+        wait_for_port(int(self.kafka.split(":")[1]), self.process)
