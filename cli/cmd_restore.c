@@ -64,22 +64,20 @@ static err_t write_one(struct source *s, const struct place *place, const struct
     return err;
 }
 
-static void print_result(const struct cli_args *args, const char *path,
-                         const struct restore_result *r)
+static void append_result(struct buf *out, const struct cli_args *args, const char *path,
+                          const struct restore_result *r)
 {
     char hash[33];
-    FILE *out = path == NULL ? stderr : stdout;
     state_hash_format(r->hash, hash);
     if (options_has(args, "json")) {
-        CLEANUP(buf_release) struct buf line = BUF_INIT;
-        buf_printf(&line, "{\"rows\":%" PRIu64 ",\"hash\":\"%s\",\"path\":", r->rows, hash);
+        buf_printf(out, "{\"rows\":%" PRIu64 ",\"hash\":\"%s\",\"path\":", r->rows, hash);
         if (path != NULL)
-            buf_append_json(&line, path, strlen(path));
+            buf_append_json(out, path, strlen(path));
         else
-            buf_append_str(&line, "null");
-        fprintf(out, "%.*s}\n", (int)line.len, line.data);
+            buf_append_str(out, "null");
+        buf_append_str(out, "}\n");
     } else if (path != NULL) {
-        printf("%s: %" PRIu64 " documents, state hash %s\n", path, r->rows, hash);
+        buf_printf(out, "%s: %" PRIu64 " documents, state hash %s\n", path, r->rows, hash);
     }
 }
 
@@ -87,6 +85,7 @@ static int restore_file(const struct cli_args *args, const struct place *place,
                         const struct recovery_ask *ask)
 {
     CLEANUP(recovery_close) struct recovery r = RECOVERY_INIT;
+    CLEANUP(buf_release) struct buf out = BUF_INIT;
     struct restore_result result;
     const char *path = options_value(args, "to");
     int rc = recovery_open(args, &r);
@@ -97,7 +96,8 @@ static int restore_file(const struct cli_args *args, const struct place *place,
     err_t err = write_one(r.source, place, ask, path, &result);
     if (err != OK)
         return recovery_failed(args, err);
-    print_result(args, path, &result);
+    append_result(&out, args, path, &result);
+    fwrite(out.data, 1, out.len, path == NULL ? stderr : stdout);
     return EXIT_OK;
 }
 
@@ -106,21 +106,36 @@ static int restore_file(const struct cli_args *args, const struct place *place,
 static const char *const extensions[] = {
     [RESTORE_NDJSON] = "ndjson", [RESTORE_PARQUET] = "parquet", [RESTORE_SQLITE] = "sqlite"};
 
-static err_t write_all(const struct cli_args *args, struct source *s, const char *namespace_name,
-                       const struct recovery_ask *ask, const char *dir, const char *shown)
+/** Where the files are written, and what is said of them once they are where they belong. */
+struct directory {
+    char *temp, *to; /* owned */
+    struct buf said;
+};
+
+static void directory_release(struct directory *d)
+{
+    free(d->temp);
+    free(d->to);
+    buf_release(&d->said);
+}
+
+static err_t write_all(const struct cli_args *args, struct source *s,
+                       const struct recovery_ask *ask, struct directory *d)
 {
     CLEANUP(name_list_free) struct name_list names = {0};
+    const char *namespace_name = args->positional[0];
     TRY(source_collections(s, namespace_name, &names));
-    TRY(io_mkdir(io_posix(), dir));
+    TRY(io_mkdir(io_posix(), d->temp));
     for (size_t i = 0; i < names.count; i++) {
         CLEANUP(xfree_ptr) char *owned = xstrdup(namespace_name);
         const struct place place = {owned, slice_of(names.names[i])};
         CLEANUP(xfree_ptr) char *file = store_component(place.collection);
-        CLEANUP(xfree_ptr) char *path = xasprintf("%s/%s.%s", dir, file, extensions[ask->format]);
-        CLEANUP(xfree_ptr) char *last = xasprintf("%s/%s.%s", shown, file, extensions[ask->format]);
+        const char *extension = extensions[ask->format];
+        CLEANUP(xfree_ptr) char *path = xasprintf("%s/%s.%s", d->temp, file, extension);
+        CLEANUP(xfree_ptr) char *last = xasprintf("%s/%s.%s", d->to, file, extension);
         struct restore_result result;
         TRY(write_one(s, &place, ask, path, &result));
-        print_result(args, last, &result);
+        append_result(&d->said, args, last, &result);
     }
     return OK;
 }
@@ -138,33 +153,36 @@ static void drop_dir(char *dir)
         fprintf(stderr, "spillway restore: %s is left behind\n", dir);
 }
 
-static err_t publish_dir(const char *temp, const char *to)
+static err_t publish_dir(const struct directory *d)
 {
-    TRY(io_sync_dir(io_posix(), temp));
-    TRY(io_rename(io_posix(), temp, to));
-    return io_sync_parent(io_posix(), to);
+    TRY(io_sync_dir(io_posix(), d->temp));
+    TRY(io_rename(io_posix(), d->temp, d->to));
+    return io_sync_parent(io_posix(), d->to);
 }
 
 static int restore_namespace(const struct cli_args *args, const struct recovery_ask *ask)
 {
     CLEANUP(recovery_close) struct recovery r = RECOVERY_INIT;
-    CLEANUP(xfree_ptr) char *to = xstrdup(options_value(args, "to"));
-    for (size_t len = strlen(to); len > 1 && to[len - 1] == '/'; len--)
-        to[len - 1] = '\0';
-    if (io_exists(io_posix(), to))
+    CLEANUP(directory_release) struct directory d = {.to = xstrdup(options_value(args, "to"))};
+    for (size_t len = strlen(d.to); len > 1 && d.to[len - 1] == '/'; len--)
+        d.to[len - 1] = '\0';
+    if (io_exists(io_posix(), d.to))
         return recovery_failed(
-            args, err_fail(ERR_EXISTS, "%s exists already; restores never overwrite", to));
+            args, err_fail(ERR_EXISTS, "%s exists already; restores never overwrite", d.to));
     int rc = recovery_open(args, &r);
     if (rc != EXIT_OK)
         return rc;
-    CLEANUP(xfree_ptr) char *temp = xasprintf("%s.partial-%ld", to, (long)getpid());
+    d.temp = xasprintf("%s.partial-%ld", d.to, (long)getpid());
     recovery_leave_nothing();
-    err_t err = write_all(args, r.source, args->positional[0], ask, temp, to);
+    err_t err = write_all(args, r.source, ask, &d);
     if (err == OK)
-        err = publish_dir(temp, to);
-    rc = err == OK ? EXIT_OK : recovery_failed(args, err);
-    if (err != OK && io_exists(io_posix(), temp))
-        drop_dir(temp);
+        err = publish_dir(&d);
+    if (err == OK)
+        fwrite(d.said.data, 1, d.said.len, stdout);
+    else
+        rc = recovery_failed(args, err);
+    if (err != OK && io_exists(io_posix(), d.temp))
+        drop_dir(d.temp);
     return rc;
 }
 
@@ -208,11 +226,11 @@ static int dry_run(const struct cli_args *args, const struct place *place,
     if (rc != EXIT_OK)
         return rc;
     err_t err = plan_and_count(r.source, place, ask, &plan, &counts);
-    if (err == OK)
-        print_dry_run(args, ask, &plan, &counts);
-    else
-        rc = recovery_failed(args, err);
-    return rc;
+    if (err != OK)
+        return recovery_failed(args, err);
+    recovery_ask_missing(args, &counts);
+    print_dry_run(args, ask, &plan, &counts);
+    return EXIT_OK;
 }
 
 static void print_drill(const struct cli_args *args, const struct drill_result *r)
@@ -282,7 +300,7 @@ static int in_place(const struct cli_args *args, const struct place *place,
     int rc = remote_ask(args, address, "POST", path, slice_of(ask->body), &reply);
     if (rc != EXIT_OK)
         return rc;
-    recovery_ask_print(args, reply);
+    recovery_ask_print(args, ask, reply);
     json_decref(reply);
     return EXIT_OK;
 }

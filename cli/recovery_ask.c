@@ -1,6 +1,6 @@
 #include "cli/recovery_ask.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,6 +150,25 @@ int recovery_ask_read(const struct cli_args *args, struct recovery_ask *ret)
     return rc == EXIT_OK ? read_body(args, ret) : rc;
 }
 
+/* Ids that are not there ---------------------------------------------------------------------- */
+
+void recovery_ask_missing(const struct cli_args *args, const struct restore_counts *n)
+{
+    CLEANUP(buf_release) struct buf out = BUF_INIT;
+    uint64_t missing = n->ids_given - n->ids_found;
+    if (missing == 0)
+        return;
+    buf_printf(&out,
+               "spillway %s: %" PRIu64 " of %" PRIu64 " ids found; not found:", args->command->name,
+               n->ids_found, n->ids_given);
+    for (size_t i = 0; i < MIN(missing, ARRAY_LEN(n->ids_missing)); i++) {
+        buf_append_char(&out, ' ');
+        buf_append_json(&out, n->ids_missing[i].data, n->ids_missing[i].len);
+    }
+    buf_append_str(&out, missing > ARRAY_LEN(n->ids_missing) ? " and more\n" : "\n");
+    fwrite(out.data, 1, out.len, stderr);
+}
+
 /* The server's answer ------------------------------------------------------------------------- */
 
 static long long number_of(json_t *object, const char *name)
@@ -165,8 +184,26 @@ static void print_range(json_t *range, const char *before)
                (long long)json_integer_value(json_array_get(range, 1)));
 }
 
-void recovery_ask_print(const struct cli_args *args, json_t *reply)
+/** A server that does not count them says nothing, either. */
+static void print_missing(const struct cli_args *args, const struct recovery_ask *ask,
+                          json_t *reply)
 {
+    size_t i;
+    json_t *id;
+    struct restore_counts n = {.ids_given = ask->asked.filter.id_count,
+                               .ids_found = (uint64_t)number_of(reply, "idsFound")};
+    json_t *missing = json_object_get(reply, "idsMissing");
+    if (n.ids_found > n.ids_given ||
+        json_array_size(missing) != MIN(n.ids_given - n.ids_found, ARRAY_LEN(n.ids_missing)))
+        return;
+    json_array_foreach(missing, i, id) n.ids_missing[i] =
+        (struct slice){json_string_value(id), json_string_length(id)};
+    recovery_ask_missing(args, &n);
+}
+
+void recovery_ask_print(const struct cli_args *args, const struct recovery_ask *ask, json_t *reply)
+{
+    print_missing(args, ask, reply);
     if (options_has(args, "json")) {
         json_dumpf(reply, stdout, JSON_COMPACT);
         printf("\n");

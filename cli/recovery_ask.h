@@ -20,6 +20,9 @@ struct recovery_ask {
 int recovery_ask_read(const struct cli_args *args, struct recovery_ask *ret);
 void recovery_ask_release(struct recovery_ask *ask);
 /** Prints the server's answer. */
-void recovery_ask_print(const struct cli_args *args, struct json_t *reply);
+void recovery_ask_print(const struct cli_args *args, const struct recovery_ask *ask,
+                        struct json_t *reply);
+/** Says on stderr which of the ids that were asked for are not there, if any. */
+void recovery_ask_missing(const struct cli_args *args, const struct restore_counts *n);
 
 #endif

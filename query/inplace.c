@@ -257,7 +257,9 @@ static err_t report(struct inplace *in)
                (unsigned long long)in->counts.inserts, (unsigned long long)in->counts.updates,
                (unsigned long long)in->counts.deletes, (unsigned long long)count);
     buf_append_slice(out, buf_slice(&skipped));
-    buf_append_str(out, "]}");
+    buf_append_char(out, ']');
+    json_ids(out, &in->counts);
+    buf_append_char(out, '}');
     LOG_INFO("restored_in_place", F("namespace", in->op->namespace_name),
              F("inserts", (int64_t)in->counts.inserts), F("updates", (int64_t)in->counts.updates),
              F("deletes", (int64_t)in->counts.deletes), F("skipped", (int64_t)count));

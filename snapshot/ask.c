@@ -173,6 +173,11 @@ static err_t read_ids(struct restore_ask *ask, const json_t *v)
             (struct slice){arena_strndup(&ask->ids, text.data, text.len), text.len};
     }
     qsort(f->ids, f->id_count, sizeof(*f->ids), compare_ids);
+    size_t kept = 1;
+    for (size_t i = 1; i < f->id_count; i++)
+        if (!slice_equal(f->ids[i], f->ids[kept - 1]))
+            f->ids[kept++] = f->ids[i];
+    f->id_count = kept;
     return OK;
 }
 

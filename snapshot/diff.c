@@ -28,46 +28,62 @@ static err_t side_next(struct side *s)
     return s->ended ? OK : err;
 }
 
+/** What is called on the way. */
+struct walker {
+    void (*on_id)(void *arg, struct slice id); /* each id of either side, before fn; NULL: nobody */
+    restore_compare_fn fn;
+    void *arg;
+};
+
 /** One step: the document with the least id on either side. */
-static err_t walk_one(struct side *from, struct side *to, restore_compare_fn fn, void *arg)
+static err_t walk_one(struct side *from, struct side *to, const struct walker *w)
 {
     int order = from->ended ? 1 : to->ended ? -1 : slice_compare(from->doc.id, to->doc.id);
+    if (w->on_id != NULL)
+        w->on_id(w->arg, order <= 0 ? from->doc.id : to->doc.id);
     if (order < 0) {
-        TRY(fn(arg, &from->doc, NULL));
+        TRY(w->fn(w->arg, &from->doc, NULL));
         return side_next(from);
     }
     if (order > 0) {
-        TRY(fn(arg, NULL, &to->doc));
+        TRY(w->fn(w->arg, NULL, &to->doc));
         return side_next(to);
     }
     if (from->doc.lsn != to->doc.lsn && !slice_equal(from->doc.doc, to->doc.doc))
-        TRY(fn(arg, &from->doc, &to->doc));
+        TRY(w->fn(w->arg, &from->doc, &to->doc));
     TRY(side_next(from));
     return side_next(to);
 }
 
-static err_t walk(struct side *from, struct side *to, restore_compare_fn fn, void *arg)
+static err_t walk(struct side *from, struct side *to, const struct walker *w)
 {
     TRY(side_next(from));
     TRY(side_next(to));
     while (!from->ended || !to->ended)
-        TRY(walk_one(from, to, fn, arg));
+        TRY(walk_one(from, to, w));
     return OK;
+}
+
+static err_t walk_plans(struct source *s, const char *namespace_name, struct slice collection,
+                        const struct rebuild_plan *const plans[2], const struct walker *w)
+{
+    struct side a = {0}, b = {0};
+    err_t err = rebuild_open(s, namespace_name, collection, plans[0], &a.stream);
+    if (err == OK)
+        err = rebuild_open(s, namespace_name, collection, plans[1], &b.stream);
+    if (err == OK)
+        err = walk(&a, &b, w);
+    rebuild_close(a.stream);
+    rebuild_close(b.stream);
+    return err;
 }
 
 err_t restore_compare(struct source *s, const char *namespace_name, struct slice collection,
                       const struct rebuild_plan *from, const struct rebuild_plan *to,
                       restore_compare_fn fn, void *arg)
 {
-    struct side a = {0}, b = {0};
-    err_t err = rebuild_open(s, namespace_name, collection, from, &a.stream);
-    if (err == OK)
-        err = rebuild_open(s, namespace_name, collection, to, &b.stream);
-    if (err == OK)
-        err = walk(&a, &b, fn, arg);
-    rebuild_close(a.stream);
-    rebuild_close(b.stream);
-    return err;
+    const struct rebuild_plan *const plans[] = {from, to};
+    return walk_plans(s, namespace_name, collection, plans, &(struct walker){.fn = fn, .arg = arg});
 }
 
 /* What is to be made of a difference ---------------------------------------------------------- */
@@ -78,7 +94,8 @@ struct differ {
     struct slice collection;
     const struct restore_filter *filter;
     struct id_map undo; /* last applied LSN of each document that the range touched */
-    size_t ids_at;
+    size_t ids_at;      /* the filter's ids before it are found or missing */
+    bool named;         /* whether the id at hand is one of them */
     err_t (*fn)(void *arg, const struct compensation *c);
     void *arg;
     struct restore_counts counts;
@@ -89,19 +106,27 @@ static bool is_undo(const struct restore_filter *f)
     return f->undo_from >= 0;
 }
 
-/** Whether the id was named; ids come in rising order. */
-static bool id_is_named(struct differ *d, struct slice id)
+static void note_missing(struct differ *d)
 {
+    uint64_t missing = d->ids_at - d->counts.ids_found;
+    if (missing < ARRAY_LEN(d->counts.ids_missing))
+        d->counts.ids_missing[missing] = d->filter->ids[d->ids_at];
+    d->ids_at++;
+}
+
+/** Ids come in rising order. */
+static void look_for(void *arg, struct slice id)
+{
+    struct differ *d = arg;
     const struct restore_filter *f = d->filter;
-    if (f->ids == NULL)
-        return true;
-    while (d->ids_at < f->id_count) {
-        int order = slice_compare(f->ids[d->ids_at], id);
-        if (order >= 0)
-            return order == 0;
+    int order = 1;
+    while (d->ids_at < f->id_count && (order = slice_compare(f->ids[d->ids_at], id)) < 0)
+        note_missing(d);
+    d->named = d->ids_at < f->id_count && order == 0;
+    if (d->named) {
+        d->counts.ids_found++;
         d->ids_at++;
     }
-    return false;
 }
 
 static bool id_is_undone(const struct differ *d, struct slice id)
@@ -123,7 +148,8 @@ static bool op_is_wanted(const struct restore_filter *f, enum change_op op)
 
 static err_t emit(struct differ *d, const struct compensation *c)
 {
-    if (!id_is_named(d, c->id) || !id_is_undone(d, c->id) || !op_is_wanted(d->filter, c->op))
+    if ((d->filter->ids != NULL && !d->named) || !id_is_undone(d, c->id) ||
+        !op_is_wanted(d->filter, c->op))
         return OK;
     struct restore_counts *n = &d->counts;
     uint64_t max = d->filter->max_changes;
@@ -205,8 +231,13 @@ static err_t run(struct differ *d, const struct rebuild_plan *plan)
     TRY(rebuild_plan(d->source, d->namespace_name, d->collection, &latest, &current));
     if (is_undo(d->filter))
         TRY(plan_undo(d, &before));
-    return restore_compare(d->source, d->namespace_name, d->collection, &current,
-                           is_undo(d->filter) ? &before : plan, compensate, d);
+    const struct rebuild_plan *const plans[] = {&current, is_undo(d->filter) ? &before : plan};
+    const struct walker walker = {d->filter->ids != NULL ? look_for : NULL, compensate, d};
+    TRY(walk_plans(d->source, d->namespace_name, d->collection, plans, &walker));
+    d->counts.ids_given = d->filter->id_count;
+    while (d->ids_at < d->filter->id_count)
+        note_missing(d);
+    return OK;
 }
 
 err_t restore_diff(struct source *s, const char *namespace_name, struct slice collection,

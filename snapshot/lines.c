@@ -132,6 +132,19 @@ void json_snapshot(struct buf *out, const struct snapshot *s)
     buf_append_char(out, '}');
 }
 
+void json_ids(struct buf *out, const struct restore_counts *counts)
+{
+    uint64_t missing = counts->ids_given - counts->ids_found;
+    if (counts->ids_given == 0)
+        return;
+    buf_printf(out, ",\"idsFound\":%llu,\"idsMissing\":[", (unsigned long long)counts->ids_found);
+    for (uint64_t i = 0; i < MIN(missing, ARRAY_LEN(counts->ids_missing)); i++) {
+        buf_append_str(out, i > 0 ? "," : "");
+        buf_append_json(out, counts->ids_missing[i].data, counts->ids_missing[i].len);
+    }
+    buf_append_char(out, ']');
+}
+
 void json_dry_run(struct buf *out, const struct rebuild_plan *plan,
                   const struct restore_counts *counts)
 {
@@ -150,7 +163,9 @@ void json_dry_run(struct buf *out, const struct rebuild_plan *plan,
         buf_printf(out, "[%lld,%lld]", (long long)plan->log_from, (long long)plan->log_to - 1);
     else
         buf_append_str(out, "null");
-    buf_printf(out, ",\"inserts\":%llu,\"updates\":%llu,\"deletes\":%llu}",
+    buf_printf(out, ",\"inserts\":%llu,\"updates\":%llu,\"deletes\":%llu",
                (unsigned long long)counts->inserts, (unsigned long long)counts->updates,
                (unsigned long long)counts->deletes);
+    json_ids(out, counts);
+    buf_append_char(out, '}');
 }

@@ -24,9 +24,12 @@ const char *change_op_name(enum change_op op);
  * change in it. */
 void json_snapshot(struct buf *out, const struct snapshot *s);
 /** {"dryRun":true,"snapshot":…|null,"deltas":[…],"logRange":[first,last]|null,"inserts":…,
- * "updates":…,"deletes":…}; an undo has an empty plan. */
+ * "updates":…,"deletes":…}, with json_ids behind; an undo has an empty plan. */
 void json_dry_run(struct buf *out, const struct rebuild_plan *plan,
                   const struct restore_counts *counts);
+
+/** Where ids were given: `,"idsFound":…,"idsMissing":[…]`, the first few */
+void json_ids(struct buf *out, const struct restore_counts *counts);
 
 /** `,"name":"time"` */
 void json_time(struct buf *out, const char *name, int64_t us);

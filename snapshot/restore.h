@@ -42,7 +42,7 @@ struct compensation {
     int64_t expect;       /* LSN of the current version, 0: absent */
 };
 struct restore_filter {
-    struct slice *ids; /* sorted by bytes; NULL: all */
+    struct slice *ids; /* sorted by bytes, each once; NULL: all */
     size_t id_count;
     /* Which changes to go back on; none set: all. only_deletes puts back what was deleted since. */
     bool only_deletes, only_updates, only_inserts;
@@ -52,8 +52,13 @@ struct restore_filter {
     int64_t undo_from, undo_to;
     uint64_t max_changes; /* ERR_VALIDATION when more would be made; 0: no bound */
 };
+#define RESTORE_MISSING_SHOWN 10
 struct restore_counts {
     uint64_t inserts, updates, deletes; /* compensating changes */
+    /* Of the filter's ids: those of documents that are there now, or were then; and the first of
+     * the others, borrowed from the filter. */
+    uint64_t ids_given, ids_found;
+    struct slice ids_missing[RESTORE_MISSING_SHOWN];
 };
 /** Compares with the current state and calls fn (NULL: only counts) for each change that is needed,
  * by id. filter NULL: all; otherwise undo_from and undo_to are set. With max_changes it counts

@@ -146,6 +146,24 @@ def test_ids_names_the_documents(three, tmp_path):
 
 
 @pytest.mark.short
+def test_ids_that_are_not_there_are_named(three, tmp_path):
+    missing = [f"none-{n:02d}" for n in range(12)]
+    (tmp_path / "ids").write_text("\n".join(["same", "changed", "gone", "gone", *missing]))
+    here, server = ("--data", three.server.data), ("--server", f"http://{three.server.http}", "--in-place")
+    for way in [(*here, "--dry-run"), (*server, "--dry-run"), server]:
+        for form in ((), ("--json",)):
+            done = run_bytes("restore", *way, *form, "--lsn", three.at, "--ids", tmp_path / "ids", f"{NAMESPACE}/t")
+            shown = " ".join(f'"{name}"' for name in missing[:10])
+            assert done.stderr.decode() == f"spillway restore: 3 of 15 ids found; not found: {shown} and more\n", done
+            if form:
+                said = json.loads(done.stdout)
+                assert said["idsFound"] == 3 and said["idsMissing"] == missing[:10], said
+    (tmp_path / "ids").write_text("same\n")
+    done = run_bytes("restore", *here, "--dry-run", "--lsn", three.at, "--ids", tmp_path / "ids", f"{NAMESPACE}/t")
+    assert done.returncode == 0 and not done.stderr, done
+
+
+@pytest.mark.short
 def test_over_http(three):
     server = three.server
     path = f"/restore/{NAMESPACE}/t"

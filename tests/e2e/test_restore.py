@@ -1,6 +1,7 @@
 """Restores at random targets, in every format, from a live server, a stopped one and a store alone, with flushes,
 snapshots, compaction, restarts and kill -9 in between: each equal to the independent model."""
 import json
+import shutil
 import subprocess
 import time
 
@@ -236,6 +237,23 @@ def test_all_collections_of_a_namespace_at_one_lsn(small, tmp_path):
     for collection in small.collections():
         states.remove(small.model.state(collection, lsn=lsn))
     assert not states
+    said = [line.split(": ")[0] for line in done.stdout.decode().splitlines()]
+    assert sorted(said) == sorted(str(p) for p in files)
+
+
+def test_a_namespace_that_cannot_be_restored_whole_names_no_file_of_it(small, tmp_path):
+    small.post(200)
+    small.flush()
+    small.server.stop()
+    store = tmp_path / "store"
+    shutil.copytree(small.server.data / "store", store)
+    last = max(small.collections(), key=str.encode)
+    [manifest] = [p for p in store.glob("*/*/manifest.json") if json.loads(p.read_bytes())["collection"] == last]
+    delta = manifest.parent / json.loads(manifest.read_bytes())["deltas"][-1]["path"]
+    delta.write_bytes(delta.read_bytes()[:-1])
+    done = run_bytes("restore", "--store", store, "--latest", "--to", tmp_path / "all", NAMESPACE)
+    assert done.returncode == 1 and delta.name.encode() in done.stderr and not done.stdout, done
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith("all")] == []
 
 
 @pytest.mark.short

@@ -14,10 +14,11 @@ static void a_target_and_its_filter_are_read(void **state)
 {
     (void)state;
     struct restore_ask ask;
-    assert_ok(read_body(
-        "{\"at\":\"2026-02-02T14:30:00.5+01:00\",\"exclusive\":true,\"dryRun\":true,"
-        "\"ids\":[\"b\",\"a\\u0000\",\"a\",\"\\u00e9/..\"],\"only\":\"deletes\",\"maxChanges\":7}",
-        &ask));
+    assert_ok(
+        read_body("{\"at\":\"2026-02-02T14:30:00.5+01:00\",\"exclusive\":true,\"dryRun\":true,"
+                  "\"ids\":[\"b\",\"a\\u0000\",\"a\",\"b\",\"\\u00e9/"
+                  "..\"],\"only\":\"deletes\",\"maxChanges\":7}",
+                  &ask));
     assert_int_equal(ask.target.kind, TARGET_AT);
     assert_int_equal(ask.target.value, 1770039000500000);
     assert_true(ask.target.exclusive && ask.dry_run && !ask.has_undo);
