@@ -123,8 +123,7 @@ static int by_minute(const void *a, const void *b)
     const struct bucket *x = a, *y = b;
     if (x->minute != y->minute)
         return x->minute < y->minute ? -1 : 1;
-    int order = memcmp(x->source.data, y->source.data, MIN(x->source.len, y->source.len));
-    return order != 0 ? order : (x->source.len > y->source.len) - (x->source.len < y->source.len);
+    return slice_compare(buf_slice(&x->source), buf_slice(&y->source));
 }
 
 static void print_bucket(struct counter *k, const struct bucket *b)

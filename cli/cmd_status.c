@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/recovery.h"
 #include "cli/remote.h"
 
 static const struct cli_option options[] = {
@@ -107,10 +108,12 @@ static void print_drills(json_t *status)
     json_array_foreach(items, i, item)
     {
         json_t *drill = json_object_get(item, "drill");
-        CLEANUP(xfree_ptr)
-        char *name = xasprintf("%s/%s", text_of(item, "namespace"), text_of(item, "collection"));
+        CLEANUP(buf_release) struct buf name = BUF_INIT;
+        buf_printf(&name, "%s/", text_of(item, "namespace"));
+        recovery_append_shown(&name, slice_of(text_of(item, "collection")));
         bool passed = json_is_true(json_object_get(drill, "passed"));
-        printf("%-40s %-10s %12.1f %10.3f\n", name, passed ? "passed" : "FAILED",
+        printf("%-40.*s %-10s %12.1f %10.3f\n", (int)name.len, name.data,
+               passed ? "passed" : "FAILED",
                json_number_value(json_object_get(item, "ageSeconds")) / 3600,
                (double)number_of(drill, "tookUs") / 1e6);
         if (!passed)

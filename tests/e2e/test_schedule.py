@@ -194,6 +194,16 @@ def test_a_scheduled_drill_of_damaged_files_is_an_error_that_names_the_file(make
     assert collection(server)["lastDrill"]["passed"] is True
 
 
+def test_no_name_reaches_the_terminal_as_it_is(make_server):
+    server = make_server(*DELTAS_ON_DEMAND)
+    server.ingest({**change(1), "collection": "a\x1b[2Jb"})
+    flush(server)
+    server.restart()
+    wait_for(lambda: server.get("/admin/status").json()["drills"])
+    shown = spillway("status", "--server", f"http://{server.http}")
+    assert shown.returncode == 0 and "/a\\u001b[2Jb " in shown.stdout and "\x1b" not in shown.stdout, shown
+
+
 @pytest.mark.long
 def test_a_failed_round_is_made_again(make_server):
     server = make_server(*DELTAS_ON_DEMAND, "--set", "compact.every_minutes=1")
