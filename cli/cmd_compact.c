@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/recovery.h"
+#include "cli/remote.h"
 #include "snapshot/snapshot.h"
 
 static const struct cli_option options[] = {
@@ -24,7 +25,7 @@ static void print_count(const struct cli_args *args, long long count)
 
 static void print_reply(const struct cli_args *args, json_t *reply)
 {
-    print_count(args, (long long)json_integer_value(json_object_get(reply, "collections")));
+    print_count(args, answer_number(reply, "collections"));
 }
 
 struct compaction {

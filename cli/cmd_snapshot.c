@@ -11,6 +11,7 @@
 #include "base/timefmt.h"
 #include "cli/commands.h"
 #include "cli/recovery.h"
+#include "cli/remote.h"
 #include "snapshot/lines.h"
 
 static const struct cli_option options[] = {
@@ -48,17 +49,6 @@ static void print_snapshot(const struct cli_args *args, const struct snapshot *s
                   (int64_t)s->file.rows, (int64_t)s->file.size);
 }
 
-static const char *text_of(json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text != NULL ? text : "?";
-}
-
-static int64_t number_of(json_t *object, const char *name)
-{
-    return json_integer_value(json_object_get(object, name));
-}
-
 /** A snapshot as the server describes it. */
 static void print_answered(const struct cli_args *args, json_t *s)
 {
@@ -66,8 +56,8 @@ static void print_answered(const struct cli_args *args, json_t *s)
         json_dumpf(s, stdout, JSON_COMPACT);
         printf("\n");
     } else {
-        print_row(text_of(s, "name"), text_of(s, "type"), number_of(s, "lsn"), text_of(s, "ts"),
-                  number_of(s, "rowCount"), number_of(s, "size"));
+        print_row(answer_text(s, "name"), answer_text(s, "type"), answer_number(s, "lsn"),
+                  answer_text(s, "ts"), answer_number(s, "rowCount"), answer_number(s, "size"));
     }
 }
 
@@ -190,7 +180,7 @@ static void print_cleaned(const struct cli_args *args, json_t *reply)
     size_t i;
     json_t *file;
     json_array_foreach(json_object_get(reply, "removed"), i, file)
-        print_removed(args, text_of(file, "path"), (uint64_t)number_of(file, "size"));
+        print_removed(args, answer_text(file, "path"), (uint64_t)answer_number(file, "size"));
 }
 
 /** For the server, which knows the settings: only what was given. */

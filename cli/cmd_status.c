@@ -14,17 +14,6 @@ static const struct cli_option options[] = {
     {"json", 'j', NULL, "Print both replies as one JSON object"},
 };
 
-static const char *text_of(json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text != NULL ? text : "-";
-}
-
-static long long number_of(json_t *object, const char *name)
-{
-    return (long long)json_integer_value(json_object_get(object, name));
-}
-
 /** GET `path` as JSON. NULL after a message. */
 static json_t *get_json(struct http_client *client, const char *token, const char *path,
                         int *ret_status)
@@ -52,8 +41,8 @@ static void print_listener(json_t *status, const char *name)
 {
     json_t *l = json_object_get(status, name);
     if (json_is_object(l))
-        printf("%-8s %s, %lld connections\n", name, text_of(l, "address"),
-               number_of(l, "connections"));
+        printf("%-8s %s, %lld connections\n", name, answer_text(l, "address"),
+               answer_number(l, "connections"));
     else
         printf("%-8s off\n", name);
 }
@@ -66,14 +55,14 @@ static void print_shards(json_t *status)
            "BYTES", "PENDING");
     json_array_foreach(json_object_get(status, "shards"), i, shard)
     {
-        printf("%-32s %5lld  %-9s %12lld %14lld %14lld %8lld\n", text_of(shard, "stream"),
-               number_of(shard, "shard"), text_of(shard, "status"), number_of(shard, "logStart"),
-               number_of(shard, "highWatermark"), number_of(shard, "sizeBytes"),
-               number_of(shard, "pendingBatches"));
-        const char *reason = text_of(shard, "reason");
+        printf("%-32s %5lld  %-9s %12lld %14lld %14lld %8lld\n", answer_text(shard, "stream"),
+               answer_number(shard, "shard"), answer_text(shard, "status"),
+               answer_number(shard, "logStart"), answer_number(shard, "highWatermark"),
+               answer_number(shard, "sizeBytes"), answer_number(shard, "pendingBatches"));
+        const char *reason = answer_text(shard, "reason");
         if (*reason != '\0' && *reason != '-')
             printf("    %s\n", reason);
-        if (number_of(shard, "validCuts") > 0)
+        if (answer_number(shard, "validCuts") > 0)
             printf("    a start cut a torn group that holds whole batches; look at the shard's "
                    ".valid.cut file, then move it away\n");
     }
@@ -87,12 +76,12 @@ static void print_states(json_t *status)
            "LAG s", "DEAD LETTERS", "MISPLACED");
     json_array_foreach(json_object_get(status, "states"), i, state)
     {
-        printf("%-32s %12lld %12lld %12lld %9.3f %13lld %10lld\n", text_of(state, "namespace"),
-               number_of(state, "appliedLsn"), number_of(state, "logLsn"),
-               number_of(state, "coveredLsn"),
+        printf("%-32s %12lld %12lld %12lld %9.3f %13lld %10lld\n", answer_text(state, "namespace"),
+               answer_number(state, "appliedLsn"), answer_number(state, "logLsn"),
+               answer_number(state, "coveredLsn"),
                json_number_value(json_object_get(state, "lagSeconds")),
-               number_of(state, "deadLetters"), number_of(state, "misplaced"));
-        const char *problem = text_of(state, "problem");
+               answer_number(state, "deadLetters"), answer_number(state, "misplaced"));
+        const char *problem = answer_text(state, "problem");
         if (*problem != '\0' && *problem != '-')
             printf("    %s\n", problem);
     }
@@ -109,25 +98,25 @@ static void print_drills(json_t *status)
     {
         json_t *drill = json_object_get(item, "drill");
         CLEANUP(buf_release) struct buf name = BUF_INIT;
-        buf_printf(&name, "%s/", text_of(item, "namespace"));
-        recovery_append_shown(&name, slice_of(text_of(item, "collection")));
+        buf_printf(&name, "%s/", answer_text(item, "namespace"));
+        recovery_append_shown(&name, slice_of(answer_text(item, "collection")));
         bool passed = json_is_true(json_object_get(drill, "passed"));
         printf("%-40.*s %-10s %12.1f %10.3f\n", (int)name.len, name.data,
                passed ? "passed" : "FAILED",
                json_number_value(json_object_get(item, "ageSeconds")) / 3600,
-               (double)number_of(drill, "tookUs") / 1e6);
+               (double)answer_number(drill, "tookUs") / 1e6);
         if (!passed)
-            printf("    %s\n", text_of(drill, "text"));
+            printf("    %s\n", answer_text(drill, "text"));
     }
 }
 
 static void print_status(json_t *health, json_t *status)
 {
-    printf("status   %s (%s, env %s)\n", text_of(health, "status"), text_of(health, "version"),
-           text_of(health, "env"));
-    printf("data     %s\n", text_of(status, "dataDir"));
-    printf("uptime   %lld s, pid %lld\n", number_of(status, "uptimeSeconds"),
-           number_of(status, "pid"));
+    printf("status   %s (%s, env %s)\n", answer_text(health, "status"),
+           answer_text(health, "version"), answer_text(health, "env"));
+    printf("data     %s\n", answer_text(status, "dataDir"));
+    printf("uptime   %lld s, pid %lld\n", answer_number(status, "uptimeSeconds"),
+           answer_number(status, "pid"));
     print_listener(status, "http");
     print_listener(status, "kafka");
     print_shards(status);
@@ -140,7 +129,7 @@ static int report(const struct cli_args *args, json_t *health, int health_status
 {
     if (status_status != 200) {
         fprintf(stderr, "spillway status: the server answered %d: %s\n", status_status,
-                text_of(status, "error"));
+                answer_text(status, "error"));
         return EXIT_FAILED;
     }
     if (options_has(args, "json")) {

@@ -8,6 +8,7 @@
 
 #include "base/io.h"
 #include "cli/recovery.h"
+#include "cli/remote.h"
 
 #define IDS_BYTES_MAX MIB(256)
 
@@ -171,11 +172,6 @@ void recovery_ask_missing(const struct cli_args *args, const struct restore_coun
 
 /* The server's answer ------------------------------------------------------------------------- */
 
-static long long number_of(json_t *object, const char *name)
-{
-    return (long long)json_integer_value(json_object_get(object, name));
-}
-
 static void print_range(json_t *range, const char *before)
 {
     if (json_array_size(range) == 2)
@@ -191,7 +187,7 @@ static void print_missing(const struct cli_args *args, const struct recovery_ask
     size_t i;
     json_t *id;
     struct restore_counts n = {.ids_given = ask->asked.filter.id_count,
-                               .ids_found = (uint64_t)number_of(reply, "idsFound")};
+                               .ids_found = (uint64_t)answer_number(reply, "idsFound")};
     json_t *missing = json_object_get(reply, "idsMissing");
     if (n.ids_found > n.ids_given ||
         json_array_size(missing) != MIN(n.ids_given - n.ids_found, ARRAY_LEN(n.ids_missing)))
@@ -218,13 +214,13 @@ void recovery_ask_print(const struct cli_args *args, const struct recovery_ask *
     json_array_foreach(json_object_get(reply, "deltas"), i, item)
         printf("delta     %s\n", json_string_value(item));
     print_range(json_object_get(reply, "logRange"), "log       ");
-    printf("in place  %lld inserts, %lld updates, %lld deletes%s\n", number_of(reply, "inserts"),
-           number_of(reply, "updates"), number_of(reply, "deletes"),
-           dry ? " against the current state" : "");
+    printf("in place  %lld inserts, %lld updates, %lld deletes%s\n",
+           answer_number(reply, "inserts"), answer_number(reply, "updates"),
+           answer_number(reply, "deletes"), dry ? " against the current state" : "");
     print_range(json_object_get(reply, "lsnRange"), "written   ");
-    if (number_of(reply, "skippedCount") > 0)
+    if (answer_number(reply, "skippedCount") > 0)
         printf("skipped   %lld: someone else wrote those documents meanwhile\n",
-               number_of(reply, "skippedCount"));
+               answer_number(reply, "skippedCount"));
     json_array_foreach(json_object_get(reply, "skipped"), i, item)
     {
         CLEANUP(buf_release) struct buf line = BUF_INIT;

@@ -69,3 +69,14 @@ int remote_ask(const struct cli_args *args, const char *address, const char *met
     buf_release(&reply.body);
     return *ret_reply != NULL ? EXIT_OK : EXIT_FAILED;
 }
+
+long long answer_number(json_t *object, const char *name)
+{
+    return (long long)json_integer_value(json_object_get(object, name));
+}
+
+const char *answer_text(json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "-";
+}

@@ -30,4 +30,8 @@ int remote_open(const struct cli_args *args, const char *address, struct http_cl
 int remote_ask(const struct cli_args *args, const char *address, const char *method,
                const char *path, struct slice body, struct json_t **ret_reply);
 
+/** A field of an answer; 0 and "-" where it has none. */
+long long answer_number(struct json_t *object, const char *name);
+const char *answer_text(struct json_t *object, const char *name);
+
 #endif

@@ -24,7 +24,7 @@ void change_rows_add(struct change_rows *r, const struct change *c);
 void change_rows_sort(struct change_rows *r);
 void change_rows_sort_by_lsn(struct change_rows *r);
 /** The next one, valid until change_rows_release; ERR_END. Without `whole`: op, lsn, ts, doc_id,
- * doc. */
+ * doc, skipped. */
 err_t change_rows_next(struct change_rows *r, struct change *ret) MUST_USE;
 void change_rows_release(struct change_rows *r);
 

@@ -95,9 +95,7 @@ static err_t list_log(struct lister *l, const struct extent *e)
     if (l->stopped || !e->has_log || part.from >= part.to)
         return OK;
     if (e->log_start > part.base)
-        return err_fail(ERR_CORRUPT,
-                        "the changes from LSN %lld to %lld are neither in the store nor in the log",
-                        (long long)part.base, (long long)e->log_start - 1);
+        return changes_missing(part.base, e->log_start);
     return log_part_each(l->source, &part, list_change, l);
 }
 

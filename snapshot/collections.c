@@ -87,7 +87,8 @@ static void on_store_dir(void *arg, const char *name, bool is_dir)
     json_decref(json);
 }
 
-err_t source_namespaces(struct source *s, struct name_list *ret)
+/** The namespaces that have a log or a manifest. */
+static err_t read_namespaces(struct source *s, struct name_list *ret)
 {
     CLEANUP(name_list_free) struct name_list l = {0};
     struct store_walk walk = {source_store(s), &l};
@@ -203,7 +204,7 @@ err_t source_each_collection(struct source *s, const char *namespace_name,
     CLEANUP(name_list_free) struct name_list names = {0};
     if (namespace_name != NULL)
         return each_of_namespace(s, namespace_name, fn, arg);
-    TRY(source_namespaces(s, &names));
+    TRY(read_namespaces(s, &names));
     for (size_t i = 0; i < names.count; i++)
         TRY(each_of_namespace(s, names.names[i], fn, arg));
     return OK;

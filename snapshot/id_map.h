@@ -1,5 +1,5 @@
 /*
- * snapshot/id_map.h: a hash table from document ids to two numbers. Private to snapshot/. Ids are
+ * snapshot/id_map.h: a hash table from document ids to LSNs. Private to snapshot/. Ids are
  * copied. Owner: one thread.
  */
 #ifndef SNAPSHOT_ID_MAP_H
@@ -10,8 +10,7 @@
 struct id_entry {
     struct slice id;
     uint64_t hash;
-    int64_t lsn;  /* the caller's */
-    bool touched; /* the caller's */
+    int64_t lsn; /* the caller's */
 };
 
 struct id_map {
@@ -22,7 +21,7 @@ struct id_map {
 
 /** NULL where the id is not in it. Valid until the next id_map_put. */
 struct id_entry *id_map_find(const struct id_map *m, struct slice id);
-/** The entry, made with zeros where it was not there. */
+/** The entry, made with LSN 0 where it was not there. */
 struct id_entry *id_map_put(struct id_map *m, struct slice id);
 void id_map_release(struct id_map *m);
 

@@ -12,7 +12,8 @@ void json_time(struct buf *out, const char *name, int64_t us)
     buf_printf(out, ",\"%s\":\"%s\"", name, text);
 }
 
-void json_text(struct buf *out, const char *name, struct slice text)
+/** `,"name":"text"` */
+static void json_text(struct buf *out, const char *name, struct slice text)
 {
     buf_printf(out, ",\"%s\":", name);
     buf_append_json(out, text.data, text.len);

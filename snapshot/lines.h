@@ -33,7 +33,4 @@ void json_ids(struct buf *out, const struct restore_counts *counts);
 
 /** `,"name":"time"` */
 void json_time(struct buf *out, const char *name, int64_t us);
-/** `,"name":"text"` */
-void json_text(struct buf *out, const char *name, struct slice text);
-
 #endif

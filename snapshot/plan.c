@@ -114,10 +114,7 @@ static err_t choose_log(const struct extent *e, const struct plan_goal *goal, in
     if (goal->lsn_to <= plan->log_from)
         return OK;
     if (!e->has_log || e->log_start > plan->log_from)
-        return err_fail(ERR_CORRUPT,
-                        "the changes from LSN %lld to %lld are neither in the store nor in the log",
-                        (long long)plan->log_from,
-                        (long long)(e->has_log ? e->log_start : goal->lsn_to) - 1);
+        return changes_missing(plan->log_from, e->has_log ? e->log_start : goal->lsn_to);
     plan->log_to = goal->lsn_to;
     return OK;
 }

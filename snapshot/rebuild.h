@@ -64,8 +64,6 @@ struct name_list {
     char **names; /* owned */
     size_t count;
 };
-/** The namespaces that have a log or a manifest. */
-err_t source_namespaces(struct source *s, struct name_list *ret) MUST_USE;
 /** The collections of a namespace. ERR_NOT_FOUND: no such namespace. */
 err_t source_collections(struct source *s, const char *namespace_name,
                          struct name_list *ret) MUST_USE;

@@ -279,6 +279,13 @@ err_t manifest_missing(const char *namespace_name, struct slice collection)
                     "%s/manifest.json is missing, but the store has files of this collection", dir);
 }
 
+err_t changes_missing(int64_t from, int64_t to)
+{
+    return err_fail(ERR_CORRUPT,
+                    "the changes from LSN %lld to %lld are neither in the store nor in the log",
+                    (long long)from, (long long)to - 1);
+}
+
 err_t no_collection(const char *namespace_name, struct slice collection)
 {
     return err_fail(ERR_NOT_FOUND, "the namespace \"%s\" has no collection \"%.*s\"",

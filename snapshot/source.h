@@ -34,6 +34,8 @@ bool namespace_lists(const struct namespace_manifest *ns, struct slice collectio
 /** ERR_CORRUPT: without its manifest a collection that has files would look like one without
  * changes. */
 err_t manifest_missing(const char *namespace_name, struct slice collection) MUST_USE;
+/** ERR_CORRUPT: the changes [from, to) are nowhere. */
+err_t changes_missing(int64_t from, int64_t to) MUST_USE;
 /** ERR_NOT_FOUND. */
 err_t no_collection(const char *namespace_name, struct slice collection) MUST_USE;
 
