@@ -59,13 +59,15 @@ struct request {
     bool silent;      /* the client wants no reply */
 };
 
-/** One row per API. `answer` is NULL for what librdkafka has to see, or it would neither write
- * record batches (Fetch 4) nor compress with lz4 (FindCoordinator 0), but a producer never asks.
- * It reads the request and writes the reply's body; what is wrong makes `in` fail. */
+/** One row per API, and what librdkafka has to see to do its usual work: without Fetch 4 it writes
+ * no record batches, without Produce 0 and FindCoordinator 0 it does not compress with lz4.
+ * `answer` reads the request and writes the reply's body; what is wrong makes `in` fail. It is NULL
+ * where a producer never asks. */
 struct api {
     int16_t key;
-    int16_t min;
+    int16_t min; /* advertised: min..max */
     int16_t max;
+    int16_t served_min;
     void (*answer)(struct request *rq, struct buf *out);
 };
 
@@ -74,8 +76,11 @@ static void metadata_answer(struct request *rq, struct buf *out);
 static void api_versions_answer(struct request *rq, struct buf *out);
 
 static const struct api apis[] = {
-    {0, 3, 7, produce_answer},       {1, 4, 4, NULL}, {3, 1, 4, metadata_answer}, {10, 0, 0, NULL},
-    {18, 0, 3, api_versions_answer},
+    {.key = 0, .max = 7, .served_min = 3, .answer = produce_answer},
+    {.key = 1, .min = 4, .max = 4},
+    {.key = 3, .max = 4, .served_min = 1, .answer = metadata_answer},
+    {.key = 10},
+    {.key = 18, .max = 3, .answer = api_versions_answer},
 };
 
 /* Messages ------------------------------------------------------------------------------------ */
@@ -219,7 +224,7 @@ static bool answer(struct broker *b, struct conn *c)
     (void)get_string(&rq.in); /* client id */
     const struct api *api = api_find(key);
 
-    if (api == NULL || rq.version < api->min ||
+    if (api == NULL || rq.version < api->served_min ||
         (rq.version > api->max && api->answer != api_versions_answer)) {
         fprintf(stderr, "nullbroker: API key %d version %d is not served\n", key, rq.version);
         return false;
