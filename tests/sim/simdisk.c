@@ -26,8 +26,6 @@ enum verdict {
     VERDICT_OFF,   /* no effect */
 };
 
-static const struct io_ops sim_ops;
-
 static struct simdisk *disk_of(struct io *io)
 {
     return CONTAINER_OF(io, struct simdisk, base);
@@ -85,7 +83,7 @@ static int64_t now_us(struct simdisk *d)
 
 /* Names --------------------------------------------------------------------------------------- */
 
-static unsigned node_new(struct simdisk *d, bool is_dir)
+unsigned sim_node_new(struct simdisk *d, bool is_dir)
 {
     size_t i = 0;
     while (i < d->node_count && d->nodes[i].used)
@@ -241,7 +239,7 @@ static err_t sim_open(struct io *io, const char *path, unsigned flags, struct io
         return err_fail(ERR_NOT_FOUND, "%s does not exist", path);
     }
     if (creates) {
-        p.node = node_new(d, false);
+        p.node = sim_node_new(d, false);
         move_entry(d, p.dir, NULL, p.name, p.node);
     }
     if (d->nodes[p.node].is_dir)
@@ -470,7 +468,7 @@ static err_t sim_mkdir(struct io *io, const char *path)
         return err_fail(ERR_IO, "cannot create the directory %s: no such directory", path);
     if (p.found)
         return err_fail(ERR_EXISTS, "%s already exists", path);
-    move_entry(d, p.dir, NULL, p.name, node_new(d, true));
+    move_entry(d, p.dir, NULL, p.name, sim_node_new(d, true));
     return verdict == VERDICT_DO ? OK : verdict_err(d, verdict, "create the directory", path);
 }
 
@@ -549,7 +547,7 @@ static err_t sim_free_bytes(struct io *io, const char *path UNUSED, uint64_t *re
     return OK;
 }
 
-static const struct io_ops sim_ops = {
+const struct io_ops sim_ops = {
     .open = sim_open,
     .close = sim_close,
     .pread = sim_pread,
@@ -568,71 +566,3 @@ static const struct io_ops sim_ops = {
     .stat = sim_stat,
     .free_bytes = sim_free_bytes,
 };
-
-/* The disk itself ----------------------------------------------------------------------------- */
-
-struct simdisk *simdisk_new(uint64_t seed)
-{
-    struct simdisk *d = xcalloc(1, sizeof(*d));
-    d->base.ops = &sim_ops;
-    d->rng.state = seed;
-    d->budget = UINT64_MAX;
-    node_new(d, true);
-    return d;
-}
-
-struct io *simdisk_io(struct simdisk *d)
-{
-    return &d->base;
-}
-
-void simdisk_set_clock(struct simdisk *d, struct clock *clock)
-{
-    d->clock = clock;
-}
-
-void simdisk_crash_at(struct simdisk *d, uint64_t n)
-{
-    d->crash_at = n == 0 ? 0 : d->calls + n;
-}
-
-void simdisk_power_off(struct simdisk *d)
-{
-    d->off = true;
-}
-
-bool simdisk_is_off(const struct simdisk *d)
-{
-    return d->off;
-}
-
-uint64_t simdisk_calls(const struct simdisk *d)
-{
-    return d->calls;
-}
-
-unsigned simdisk_open_files(const struct simdisk *d)
-{
-    return d->open_files;
-}
-
-void simdisk_set_fault(struct simdisk *d, struct simdisk_fault fault)
-{
-    d->fault = fault;
-    d->fault_seen = 0;
-}
-
-uint64_t simdisk_fault_seen(const struct simdisk *d)
-{
-    return d->fault_seen;
-}
-
-void simdisk_set_budget(struct simdisk *d, uint64_t bytes)
-{
-    d->budget = bytes;
-}
-
-uint64_t simdisk_used_bytes(const struct simdisk *d)
-{
-    return d->used;
-}

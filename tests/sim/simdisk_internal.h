@@ -89,12 +89,16 @@ void sim_dir_clear(struct sim_dir *dir);
 void sim_move_apply(struct simdisk *d, const struct sim_move *m);
 void sim_move_free(struct sim_move *m);
 
+/** The calls of struct io (simdisk.c), and a node for a new file or directory. */
+extern const struct io_ops sim_ops;
+unsigned sim_node_new(struct simdisk *d, bool is_dir);
+
 /** Moves what survives of the node's unsafe writes into its safe state (simdisk_crash.c). */
 void sim_file_lose(struct sim_node *n, struct rng *rng);
 
-/** Whether this sync is to be swallowed (simdisk_sites.c). `frame`: __builtin_frame_address(0). */
-/** How often the power is to fail soon after a swallowed sync. */
+/** How often the power is to fail soon after a swallowed sync (simdisk_sites.c). */
 unsigned sim_site_crash_percent(void);
+/** Whether this sync is to be swallowed. `frame`: __builtin_frame_address(0). */
 bool sim_site_swallows(void *const *frame, bool is_dir);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * tests/sim/simdisk_state.c: the small pieces of a simulated disk: bytes, entries, changes of both.
+ * tests/sim/simdisk_state.c: a simulated disk and its switches; its small pieces: bytes, entries,
+ * changes of both.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -91,4 +92,72 @@ void sim_move_free(struct sim_move *m)
 {
     free(m->from);
     free(m->to);
+}
+
+/* The disk itself ----------------------------------------------------------------------------- */
+
+struct simdisk *simdisk_new(uint64_t seed)
+{
+    struct simdisk *d = xcalloc(1, sizeof(*d));
+    d->base.ops = &sim_ops;
+    d->rng.state = seed;
+    d->budget = UINT64_MAX;
+    (void)sim_node_new(d, true);
+    return d;
+}
+
+struct io *simdisk_io(struct simdisk *d)
+{
+    return &d->base;
+}
+
+void simdisk_set_clock(struct simdisk *d, struct clock *clock)
+{
+    d->clock = clock;
+}
+
+void simdisk_crash_at(struct simdisk *d, uint64_t n)
+{
+    d->crash_at = n == 0 ? 0 : d->calls + n;
+}
+
+void simdisk_power_off(struct simdisk *d)
+{
+    d->off = true;
+}
+
+bool simdisk_is_off(const struct simdisk *d)
+{
+    return d->off;
+}
+
+uint64_t simdisk_calls(const struct simdisk *d)
+{
+    return d->calls;
+}
+
+unsigned simdisk_open_files(const struct simdisk *d)
+{
+    return d->open_files;
+}
+
+void simdisk_set_fault(struct simdisk *d, struct simdisk_fault fault)
+{
+    d->fault = fault;
+    d->fault_seen = 0;
+}
+
+uint64_t simdisk_fault_seen(const struct simdisk *d)
+{
+    return d->fault_seen;
+}
+
+void simdisk_set_budget(struct simdisk *d, uint64_t bytes)
+{
+    d->budget = bytes;
+}
+
+uint64_t simdisk_used_bytes(const struct simdisk *d)
+{
+    return d->used;
 }
