@@ -54,16 +54,19 @@ static const struct excuse harmless_to_state[] = {
 /** A kind of histories, and of which sites it is the control. */
 struct kind {
     void (*run)(uint64_t seed, uint64_t salt, struct chain_result *result);
-    uint64_t traced;      /* histories that look for sites */
-    uint64_t crashes_max; /* until the control gives up */
-    uint64_t excused_max; /* for sites that need not be caught: to see that they are not */
-    const char *files;    /* where its sites are; NULL: anywhere */
+    uint64_t traced;              /* histories that look for sites */
+    uint64_t crashes_max;         /* until the control gives up */
+    uint64_t excused_max;         /* for sites that need not be caught: to see that they are not */
+    const char *files;            /* where its sites are; NULL: anywhere */
+    const struct excuse *excuses; /* besides `harmless` */
+    size_t excuse_count;
 };
 static const struct kind kinds[] = {
-    {chain_random, 4000, 150000, 2000, NULL},
-    {catalog_chain_random, 500, 150000, 2000, NULL},
+    {chain_random, 4000, 150000, 2000, NULL, NULL, 0},
+    {catalog_chain_random, 500, 150000, 2000, NULL, NULL, 0},
     {rec_chain_random, 150, 6000, 100,
-     " store.c state.c vfs.c restore.c sink_ndjson.c sink_parquet.c sink_sqlite.c "},
+     " store.c state.c vfs.c restore.c sink_ndjson.c sink_parquet.c sink_sqlite.c ",
+     harmless_to_state, ARRAY_LEN(harmless_to_state)},
 };
 
 struct verdict {
@@ -137,8 +140,8 @@ static const char *find_excuse(const struct excuse *list, size_t count, const ch
 static const char *excuse(const struct kind *kind, const char *name, bool is_dir)
 {
     const char *reason = find_excuse(harmless, ARRAY_LEN(harmless), name, is_dir);
-    if (reason == NULL && kind->run == rec_chain_random)
-        reason = find_excuse(harmless_to_state, ARRAY_LEN(harmless_to_state), name, is_dir);
+    if (reason == NULL)
+        reason = find_excuse(kind->excuses, kind->excuse_count, name, is_dir);
     return reason;
 }
 

@@ -55,6 +55,8 @@ struct rec_model {
 /** The documents after the changes below `lsn_to`. */
 void rec_model_docs(const struct rec_model *m, unsigned collection, int64_t lsn_to,
                     struct rec_docs *ret);
+/** Whether one of the changes below `lsn_to`, skipped or not, is of the collection. */
+bool rec_model_changed(const struct rec_model *m, unsigned collection, int64_t lsn_to);
 /** The text of a document, NULL: absent. */
 const char *rec_model_text(const struct rec_model *m, int64_t lsn);
 struct state_hash rec_model_hash(const struct rec_model *m, const struct rec_docs *docs,

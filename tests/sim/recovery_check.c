@@ -343,24 +343,16 @@ int64_t rec_oldest(struct recovery *w, unsigned collection)
     return oldest;
 }
 
-static bool changed_below(const struct recovery *w, unsigned collection, int64_t lsn_to)
-{
-    for (int64_t lsn = 0; lsn < lsn_to; lsn++)
-        if (w->model.events[lsn].kind == REC_CHANGE &&
-            w->model.events[lsn].collection == collection)
-            return true;
-    return false;
-}
-
 static void check_store_of(struct recovery *w, unsigned collection, int64_t covered)
 {
     struct looking l;
+    bool has_changes = rec_model_changed(&w->model, collection, covered);
     if (!look(w, collection, &l)) {
-        if (changed_below(w, collection, covered))
+        if (has_changes)
             rec_fail(w, "the store lacks collection %u", collection);
         return;
     }
-    l.covered = changed_below(w, collection, covered) ? covered : 0;
+    l.covered = has_changes ? covered : 0;
     /* Verification asks for the namespace's manifest, which the first deltas precede. */
     if (covered > 0)
         rec_expect(w,

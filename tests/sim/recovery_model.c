@@ -48,6 +48,14 @@ void rec_model_docs(const struct rec_model *m, unsigned collection, int64_t lsn_
             apply(ret, &m->events[lsn], lsn);
 }
 
+bool rec_model_changed(const struct rec_model *m, unsigned collection, int64_t lsn_to)
+{
+    for (int64_t lsn = 0; lsn < MIN(lsn_to, m->end); lsn++)
+        if (m->events[lsn].kind == REC_CHANGE && m->events[lsn].collection == collection)
+            return true;
+    return false;
+}
+
 struct state_hash rec_model_hash(const struct rec_model *m, const struct rec_docs *docs,
                                  uint64_t *ret_count)
 {

@@ -208,11 +208,7 @@ err_t __wrap_cdc_flush(struct cdc *c, const char *namespace_name UNUSED, bool de
 
 static bool has_changes(const struct recovery *w, unsigned collection)
 {
-    for (int64_t lsn = 0; lsn < w->model.end; lsn++)
-        if (w->model.events[lsn].kind == REC_CHANGE &&
-            w->model.events[lsn].collection == collection)
-            return true;
-    return false;
+    return rec_model_changed(&w->model, collection, w->model.end);
 }
 
 static void keep_name(struct recovery *w, unsigned collection, const char *name)
@@ -402,11 +398,11 @@ static err_t write_output(struct recovery *w, const char *path)
 void rec_check_output(struct recovery *w)
 {
     struct rec_output *o = &w->output;
+    if (!o->open)
+        return;
     CLEANUP(xfree_ptr) char *path = xasprintf(REC_OUT "/%u", w->outputs);
     CLEANUP(xfree_ptr) char *again = xasprintf(REC_OUT "/%u-%u", w->outputs, ++o->tries);
     bool found = false;
-    if (!o->open)
-        return;
     rec_expect(w, io_find(w->io, path, &found), "finding a restored file");
     if (o->done && !found)
         rec_fail(w, "%s was restored and is gone", path);
