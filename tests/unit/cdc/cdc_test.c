@@ -50,6 +50,13 @@ static void stop(struct fixture *f)
     log_close(TAKE(f->log));
 }
 
+/** The engine again, with what f->options says now. */
+static void restart_cdc(struct fixture *f)
+{
+    cdc_stop(f->cdc);
+    assert_ok(cdc_start(&f->options, &f->cdc));
+}
+
 static int setup(void **state)
 {
     struct fixture *f = xcalloc(1, sizeof(*f));
@@ -92,31 +99,39 @@ static void change(struct fixture *f, const char *op, const char *collection, co
     free(json);
 }
 
+/** The state of the default namespace. */
+static struct state *read_state(struct fixture *f)
+{
+    CLEANUP(xfree_ptr) char *path = cdc_state_path(f->dir, "default");
+    struct state *s;
+    assert_ok(state_reader_open(io_posix(), path, &s));
+    return s;
+}
+
 /** "id=doc@lsn " in order, of the default namespace. */
 static void assert_state(struct fixture *f, const char *collection, const char *expected)
 {
-    char *path = cdc_state_path(f->dir, "default");
-    struct state *s;
     struct state_collection c;
     struct state_scan *scan;
     struct state_doc doc;
     struct buf text = BUF_INIT;
+    err_t err;
     assert_ok(cdc_flush(f->cdc, "default", false, WAIT_MS));
-    assert_ok(state_reader_open(io_posix(), path, &s));
+    struct state *s = read_state(f);
     assert_ok(state_find_collection(s, slice_of(collection), &c));
     assert_ok(state_scan_open(s, c.id, &scan));
-    while (state_scan_next(scan, &doc) == OK) {
+    while ((err = state_scan_next(scan, &doc)) == OK) {
         buf_append_slice(&text, doc.id);
         buf_append_char(&text, '=');
         buf_append_slice(&text, doc.doc);
         buf_printf(&text, "@%lld ", (long long)doc.lsn);
     }
+    assert_int_equal(err, ERR_END);
     buf_append_char(&text, '\0');
     assert_string_equal(text.data, expected);
     state_scan_close(scan);
     state_close(s);
     free(c.name);
-    free(path);
     buf_release(&text);
 }
 
@@ -131,20 +146,21 @@ static struct cdc_lag lag_of(struct fixture *f, const char *name)
     return lags[0];
 }
 
-/** "op id@lsn " of one delta in its order, "!" for skipped. */
-static void assert_delta(struct fixture *f, const char *collection, const struct store_file *file,
-                         const char *expected)
+/** "op id@lsn " of one delta of "users" in its order, "!" for skipped. */
+static void assert_delta(struct fixture *f, const struct store_file *file, const char *expected)
 {
     struct delta_reader *r;
     struct change c;
     struct buf text = BUF_INIT;
-    char *dir = collection_dir("default", slice_of(collection));
+    err_t err;
+    char *dir = collection_dir("default", SLICE("users"));
     assert_ok(delta_open(f->store, dir, file, NULL, &r));
-    while (delta_next(r, &c) == OK) {
+    while ((err = delta_next(r, &c)) == OK) {
         buf_printf(&text, "%s%c ", c.skipped ? "!" : "", (char)c.op);
         buf_append_slice(&text, c.doc_id);
         buf_printf(&text, "@%lld ", (long long)c.lsn);
     }
+    assert_int_equal(err, ERR_END);
     buf_append_char(&text, '\0');
     assert_string_equal(text.data, expected);
     delta_close(r);
@@ -152,20 +168,54 @@ static void assert_delta(struct fixture *f, const char *collection, const struct
     free(dir);
 }
 
-/** The recorded hash is that of the state as it stands. */
-static void assert_recorded(struct fixture *f, const char *collection,
-                            const struct store_file *file)
+/** Writes deltas; then "users" has `count`, of which the last is [from, to) and reads as
+ * `expected`. The hash recorded with it is that of the state as it stands. */
+static void assert_last_delta(struct fixture *f, size_t count, int64_t from, int64_t to,
+                              const char *expected)
 {
-    char *path = cdc_state_path(f->dir, "default");
-    struct state *s;
+    struct collection_manifest m;
     struct state_collection c;
-    assert_ok(state_reader_open(io_posix(), path, &s));
-    assert_ok(state_find_collection(s, slice_of(collection), &c));
+    assert_ok(cdc_flush(f->cdc, "default", true, WAIT_MS));
+    assert_ok(collection_manifest_read(f->store, "default", SLICE("users"), &m));
+    assert_int_equal(m.delta_count, count);
+    const struct store_file *file = &m.deltas[count - 1];
+    assert_int_equal(file->lsn_from, from);
+    assert_int_equal(file->lsn_to, to);
+    assert_delta(f, file, expected);
+    struct state *s = read_state(f);
+    assert_ok(state_find_collection(s, SLICE("users"), &c));
     assert_memory_equal(&c.hash, &file->state_hash, sizeof(c.hash));
     assert_int_equal(c.count, file->state_count);
     state_close(s);
     free(c.name);
-    free(path);
+    collection_manifest_free(&m);
+}
+
+static size_t count_deltas(struct fixture *f, const char *collection)
+{
+    struct collection_manifest m;
+    assert_ok(collection_manifest_read(f->store, "default", slice_of(collection), &m));
+    size_t count = m.delta_count;
+    collection_manifest_free(&m);
+    return count;
+}
+
+/** What the store says of the default namespace: up to where it is covered, and when. */
+static err_t read_covered(struct fixture *f, int64_t *ret_lsn, int64_t *ret_us)
+{
+    struct namespace_manifest n;
+    TRY(namespace_manifest_read(f->store, "default", &n));
+    *ret_lsn = n.covered_until;
+    *ret_us = n.covered_until_us;
+    namespace_manifest_free(&n);
+    return OK;
+}
+
+static void assert_covered(struct fixture *f, int64_t lsn)
+{
+    int64_t covered, us;
+    assert_ok(read_covered(f, &covered, &us));
+    assert_int_equal(covered, lsn);
 }
 
 static void changes_reach_the_state_and_other_events_pass(void **state)
@@ -212,10 +262,8 @@ static void malformed_and_misplaced_changes_are_listed(void **state)
         assert_ok(cdc_flush(f->cdc, NULL, false, WAIT_MS));
     assert_int_equal(lag.dead_letters, 4);
     assert_int_equal(lag.misplaced, 1);
-    struct state *s;
     struct buf text = BUF_INIT;
-    char *path = cdc_state_path(f->dir, "default");
-    assert_ok(state_reader_open(io_posix(), path, &s));
+    struct state *s = read_state(f);
     assert_ok(state_each_dead_letter(s, join_letters, &text));
     buf_append_char(&text, '\0');
     assert_non_null(strstr(text.data, "0/0 doc must b;"));
@@ -223,7 +271,6 @@ static void malformed_and_misplaced_changes_are_listed(void **state)
     assert_non_null(strstr(text.data, "0/2 ts lies mo;"));
     assert_non_null(strstr(text.data, "1/1 a change m;"));
     state_close(s);
-    free(path);
     buf_release(&text);
     /* A restart finds each but once. */
     stop(f);
@@ -235,34 +282,17 @@ static void malformed_and_misplaced_changes_are_listed(void **state)
 static void deltas_form_a_chain_per_collection(void **state)
 {
     struct fixture *f = *state;
-    struct collection_manifest m;
     struct namespace_manifest n;
     int64_t before_us = clock_wall_us(clock_real());
     change(f, "insert", "users", "b", ",\"doc\":{}");
     change(f, "insert", "a/../b", "x", ",\"doc\":{}");
     change(f, "update", "users", "a", ",\"doc\":{},\"expect\":0");
     change(f, "update", "users", "a", ",\"doc\":{\"lost\":1},\"expect\":0");
-    assert_ok(cdc_flush(f->cdc, NULL, true, WAIT_MS));
-    assert_ok(collection_manifest_read(f->store, "default", SLICE("users"), &m));
-    assert_int_equal(m.delta_count, 1);
-    assert_int_equal(m.deltas[0].lsn_from, 0);
-    assert_int_equal(m.deltas[0].lsn_to, 4);
-    assert_delta(f, "users", &m.deltas[0], "u a@2 !u a@3 i b@0 ");
-    assert_recorded(f, "users", &m.deltas[0]);
-    collection_manifest_free(&m);
+    assert_last_delta(f, 1, 0, 4, "u a@2 !u a@3 i b@0 ");
     /* The other collection stays as it is, and is covered all the same. */
     change(f, "delete", "users", "b", "");
-    assert_ok(cdc_flush(f->cdc, "default", true, WAIT_MS));
-    assert_ok(collection_manifest_read(f->store, "default", SLICE("users"), &m));
-    assert_int_equal(m.delta_count, 2);
-    assert_int_equal(m.deltas[1].lsn_from, 4);
-    assert_int_equal(m.deltas[1].lsn_to, 5);
-    assert_delta(f, "users", &m.deltas[1], "d b@4 ");
-    assert_recorded(f, "users", &m.deltas[1]);
-    collection_manifest_free(&m);
-    assert_ok(collection_manifest_read(f->store, "default", SLICE("a/../b"), &m));
-    assert_int_equal(m.delta_count, 1);
-    collection_manifest_free(&m);
+    assert_last_delta(f, 2, 4, 5, "d b@4 ");
+    assert_int_equal(count_deltas(f, "a/../b"), 1);
     assert_ok(namespace_manifest_read(f->store, "default", &n));
     assert_int_equal(n.covered_until, 5);
     assert_true(n.covered_until_us >= before_us);
@@ -271,18 +301,13 @@ static void deltas_form_a_chain_per_collection(void **state)
     /* Events without changes cover LSNs without files. */
     append_to(f->stream, 0, (const char *const[]){"{\"type\":\"order.paid\"}"}, 1, false);
     assert_ok(cdc_flush(f->cdc, "default", true, WAIT_MS));
-    assert_ok(namespace_manifest_read(f->store, "default", &n));
-    assert_int_equal(n.covered_until, 6);
-    namespace_manifest_free(&n);
-    assert_ok(collection_manifest_read(f->store, "default", SLICE("users"), &m));
-    assert_int_equal(m.delta_count, 2);
-    collection_manifest_free(&m);
+    assert_covered(f, 6);
+    assert_int_equal(count_deltas(f, "users"), 2);
 }
 
 static void what_was_not_in_a_delta_is_read_again_after_a_restart(void **state)
 {
     struct fixture *f = *state;
-    struct collection_manifest m;
     change(f, "insert", "users", "a", ",\"doc\":{}");
     assert_ok(cdc_flush(f->cdc, NULL, true, WAIT_MS));
     change(f, "update", "users", "a", ",\"doc\":{\"v\":2},\"expect\":5");
@@ -291,21 +316,13 @@ static void what_was_not_in_a_delta_is_read_again_after_a_restart(void **state)
     stop(f);
     start(f);
     change(f, "delete", "users", "b", "");
-    assert_ok(cdc_flush(f->cdc, NULL, true, WAIT_MS));
-    assert_ok(collection_manifest_read(f->store, "default", SLICE("users"), &m));
-    assert_int_equal(m.delta_count, 2);
-    assert_int_equal(m.deltas[1].lsn_from, 1);
-    assert_int_equal(m.deltas[1].lsn_to, 4);
-    assert_delta(f, "users", &m.deltas[1], "!u a@1 u b@2 d b@3 ");
-    assert_recorded(f, "users", &m.deltas[1]);
-    collection_manifest_free(&m);
+    assert_last_delta(f, 2, 1, 4, "!u a@1 u b@2 d b@3 ");
 }
 
 static void a_lost_or_damaged_state_is_made_again(void **state)
 {
     struct fixture *f = *state;
     char *path = cdc_state_path(f->dir, "default");
-    struct collection_manifest m;
     change(f, "insert", "users", "a", ",\"doc\":{\"v\":1}");
     change(f, "insert", "users", "b", ",\"doc\":{\"v\":2},\"expect\":0");
     assert_ok(cdc_flush(f->cdc, NULL, true, WAIT_MS));
@@ -324,11 +341,7 @@ static void a_lost_or_damaged_state_is_made_again(void **state)
     start(f);
     assert_state(f, "users", "a={\"v\":1}@0 b={\"v\":2}@1 ");
     /* The chain goes on where it was. */
-    assert_ok(cdc_flush(f->cdc, NULL, true, WAIT_MS));
-    assert_ok(collection_manifest_read(f->store, "default", SLICE("users"), &m));
-    assert_int_equal(m.delta_count, 2);
-    assert_delta(f, "users", &m.deltas[1], "!u b@2 ");
-    collection_manifest_free(&m);
+    assert_last_delta(f, 2, 2, 3, "!u b@2 ");
     free(path);
 }
 
@@ -368,37 +381,29 @@ static void a_state_with_a_damaged_page_is_made_again(void **state)
 static void a_small_delta_size_makes_deltas_by_itself(void **state)
 {
     struct fixture *f = *state;
-    struct namespace_manifest n;
-    cdc_stop(f->cdc);
     f->options.delta_bytes = 1;
-    assert_ok(cdc_start(&f->options, &f->cdc));
+    restart_cdc(f);
     change(f, "insert", "users", "a", ",\"doc\":{}");
     assert_ok(cdc_flush(f->cdc, NULL, false, WAIT_MS));
     assert_int_equal(lag_of(f, "default").delta_lsn, 1);
-    assert_ok(namespace_manifest_read(f->store, "default", &n));
-    assert_int_equal(n.covered_until, 1);
-    namespace_manifest_free(&n);
+    assert_covered(f, 1);
 }
 
 static void an_idle_collection_is_covered_by_age(void **state)
 {
     struct fixture *f = *state;
-    struct namespace_manifest n;
-    cdc_stop(f->cdc);
     f->options.delta_seconds = 1;
-    assert_ok(cdc_start(&f->options, &f->cdc));
+    restart_cdc(f);
     change(f, "insert", "users", "a", ",\"doc\":{}");
     int64_t first_us = 0;
     int64_t until_us = clock_wall_us(clock_real()) + WAIT_MS * INT64_C(1000);
     /* Written by age, then again although nothing happens. */
-    for (int64_t last_us = 0; last_us == 0 || last_us == first_us;) {
+    for (int64_t lsn, last_us = 0; last_us == 0 || last_us == first_us;) {
         assert_true(clock_wall_us(clock_real()) < until_us);
-        if (namespace_manifest_read(f->store, "default", &n) != OK)
+        if (read_covered(f, &lsn, &last_us) != OK)
             continue;
-        assert_int_equal(n.covered_until, 1);
-        last_us = n.covered_until_us;
+        assert_int_equal(lsn, 1);
         first_us = first_us == 0 ? last_us : first_us;
-        namespace_manifest_free(&n);
     }
 }
 
