@@ -7,10 +7,8 @@
 
 #include "cdc/cdc.h"
 
-/** What fakes_restore_docs documents a restore finds to insert: ids "r000000" and so on. */
+/** So many documents a restore finds to insert: ids "r000000" and so on, absent as it looks. */
 extern unsigned fake_restore_docs;
-/** Each of them expects this LSN. */
-extern int64_t fake_restore_expect;
 /** Size of each of them. */
 extern size_t fake_restore_doc_bytes;
 /** The document "b": inserted at 1, an update skipped at 2, deleted at 3; what is below is gone. */
