@@ -79,7 +79,6 @@ static void a_bookmark_is_the_last_one_though_the_state_is_behind(void **state)
     (void)state;
     static struct world w;
     char command[2 * SCRATCH_BYTES + 100], here[] = "here";
-    struct source *s;
     struct rebuild_plan plan;
     const struct target bookmark = {.kind = TARGET_BOOKMARK, .name = here};
     start_world(&w, 80);
@@ -94,8 +93,7 @@ static void a_bookmark_is_the_last_one_though_the_state_is_behind(void **state)
     lose_state(&w);
     snprintf(command, sizeof(command), "cp %s/kept %s", w.dir, path);
     assert_int_equal(system(command), 0);
-    const struct source_options o = {.io = io_posix(), .clock = &w.clock.base, .data_dir = w.dir};
-    assert_ok(source_open(&o, &s));
+    struct source *s = open_directory(&w);
     assert_ok(rebuild_plan(s, NS, collection, &bookmark, &plan));
     assert_int_equal(plan.lsn_to, 2);
     rebuild_plan_free(&plan);
@@ -109,7 +107,6 @@ static void a_damaged_log_without_a_store_is_an_error(void **state)
     (void)state;
     static struct world w;
     char command[2 * SCRATCH_BYTES + 200];
-    struct source *s;
     struct rebuild *r;
     struct rebuild_plan plan;
     const struct target latest = {.kind = TARGET_LATEST};
@@ -120,8 +117,7 @@ static void a_damaged_log_without_a_store_is_an_error(void **state)
     close_world(&w, false);
     snprintf(command, sizeof(command), "rm -r %s/store", w.dir);
     assert_int_equal(system(command), 0);
-    const struct source_options o = {.io = io_posix(), .clock = &w.clock.base, .data_dir = w.dir};
-    assert_ok(source_open(&o, &s));
+    struct source *s = open_directory(&w);
     assert_ok(rebuild_plan(s, NS, collection, &latest, &plan));
     damage(&w, "events/0/*.log", 200);
     assert_int_equal(rebuild_open(s, NS, collection, &plan, &r), ERR_CORRUPT);

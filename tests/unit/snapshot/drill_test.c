@@ -11,30 +11,6 @@
 #define SEEDS 2
 #define STEPS 6
 
-static struct source *open_live(struct world *w, const atomic_bool *stop)
-{
-    struct source *s;
-    const struct source_options o = {.io = io_posix(),
-                                     .clock = &w->clock.base,
-                                     .data_dir = w->dir,
-                                     .store = w->store,
-                                     .log = w->log,
-                                     .cdc = w->cdc,
-                                     .stop = stop};
-    assert_ok(source_open(&o, &s));
-    return s;
-}
-
-/** The store alone, for reading. */
-static struct source *open_store(struct world *w)
-{
-    struct source *s;
-    CLEANUP(xfree_ptr) char *url = xasprintf("file:%s/store", w->dir);
-    const struct source_options o = {.io = io_posix(), .clock = &w->clock.base, .store_url = url};
-    assert_ok(source_open(&o, &s));
-    return s;
-}
-
 static void change(struct world *w, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {

@@ -287,10 +287,9 @@ static void check_ids(const struct world *w, struct source *s, int64_t end)
 
 /* All ----------------------------------------------------------------------------------------- */
 
-static void check_source(const struct world *w, const struct source_options *o, int64_t end)
+/** Closes it. */
+static void check_source(const struct world *w, struct source *s, int64_t end)
 {
-    struct source *s;
-    assert_ok(source_open(o, &s));
     for (unsigned i = 0; i < 12; i++)
         check_target(w, s, end);
     check_refused(w, s, end);
@@ -302,32 +301,17 @@ static void check_source(const struct world *w, const struct source_options *o, 
     source_close(s);
 }
 
-static struct source_options live(struct world *w)
-{
-    return (struct source_options){.io = io_posix(),
-                                   .clock = &w->clock.base,
-                                   .data_dir = w->dir,
-                                   .store = w->store,
-                                   .log = w->log,
-                                   .cdc = w->cdc};
-}
-
 static void check_all(struct world *w)
 {
-    struct source_options o = live(w);
-    check_source(w, &o, w->next_lsn);
-    o = (struct source_options){.io = io_posix(), .clock = &w->clock.base, .data_dir = w->dir};
-    check_source(w, &o, w->next_lsn);
+    check_source(w, open_live(w, NULL), w->next_lsn);
+    check_source(w, open_directory(w), w->next_lsn);
     struct namespace_manifest m;
     if (namespace_manifest_read(w->store, NS, &m) != OK)
         return;
     namespace_manifest_free(&m);
     /* Alone the store knows what is covered: all, after a flush. */
     assert_ok(cdc_flush(w->cdc, NS, true, 20000));
-    CLEANUP(xfree_ptr) char *url = xasprintf("file:%s/store", w->dir);
-    o = (struct source_options){.io = io_posix(), .clock = &w->clock.base, .store_url = url};
-    struct source *s;
-    assert_ok(source_open(&o, &s));
+    struct source *s = open_store(w);
     const struct target latest = {.kind = TARGET_LATEST};
     struct rebuild_plan plan;
     int state[IDS];
@@ -342,7 +326,6 @@ static void check_all(struct world *w)
 static void do_something(struct world *w)
 {
     struct source *s;
-    const struct source_options o = live(w);
     struct snapshot made;
     err_t err;
     switch (next_random(5)) {
@@ -350,7 +333,7 @@ static void do_something(struct world *w)
         assert_ok(cdc_flush(w->cdc, NS, true, 20000));
         return;
     case 1:
-        assert_ok(source_open(&o, &s));
+        s = open_live(w, NULL);
         err = snapshot_create(s, NS, collection, SNAPSHOT_MANUAL, &made);
         assert_true(err == OK || err == ERR_EXISTS);
         if (err == OK)
@@ -359,7 +342,7 @@ static void do_something(struct world *w)
         return;
     case 2:
         assert_ok(cdc_flush(w->cdc, NS, true, 20000));
-        assert_ok(source_open(&o, &s));
+        s = open_live(w, NULL);
         assert_ok(snapshot_compact(s, NS, collection));
         source_close(s);
         return;
@@ -418,14 +401,12 @@ static void a_plan_survives_compaction_of_its_files(void **state)
 {
     (void)state;
     static struct world w;
-    struct source *s;
     struct rebuild_plan plan;
     int want[IDS];
     const struct target lsn = {.kind = TARGET_LSN, .value = 50};
     start_world(&w, 77);
     fill(&w);
-    const struct source_options o = live(&w);
-    assert_ok(source_open(&o, &s));
+    struct source *s = open_live(&w, NULL);
     assert_ok(rebuild_plan(s, NS, collection, &lsn, &plan));
     assert_int_equal(plan.delta_count, 2);
     clock_manual_advance_us(&w.clock, INT64_C(86400000000));
@@ -450,7 +431,6 @@ static void a_damaged_delta_is_named_and_never_an_answer(void **state)
 {
     (void)state;
     static struct world w;
-    struct source *s;
     struct rebuild_plan plan;
     struct rebuild *r;
     struct drill_result drill;
@@ -459,8 +439,7 @@ static void a_damaged_delta_is_named_and_never_an_answer(void **state)
     int64_t oldest;
     start_world(&w, 78);
     fill(&w);
-    const struct source_options o = live(&w);
-    assert_ok(source_open(&o, &s));
+    struct source *s = open_live(&w, NULL);
     assert_ok(restore_drill(s, NS, collection, NULL, NULL, &drill));
     assert_true(drill.passed);
     assert_ok(rebuild_plan(s, NS, collection, &latest, &plan));

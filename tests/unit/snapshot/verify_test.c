@@ -9,19 +9,6 @@
 #define DAY_US INT64_C(86400000000)
 #define TOLD_MAX 64
 
-static struct source *open_live(struct world *w)
-{
-    struct source *s;
-    const struct source_options o = {.io = io_posix(),
-                                     .clock = &w->clock.base,
-                                     .data_dir = w->dir,
-                                     .store = w->store,
-                                     .log = w->log,
-                                     .cdc = w->cdc};
-    assert_ok(source_open(&o, &s));
-    return s;
-}
-
 static void change(struct world *w)
 {
     for (unsigned i = 0; i < 20; i++)
@@ -78,7 +65,7 @@ static void replaced_files_are_not_damaged_ones(void **state UNUSED)
     static struct world w;
     struct collection_manifest m;
     start_world(&w, 1);
-    struct told t = {.world = &w, .source = open_live(&w)};
+    struct told t = {.world = &w, .source = open_live(&w, NULL)};
     change(&w);
     assert_ok(snapshot_compact(t.source, NS, collection));
     change(&w);
@@ -112,7 +99,7 @@ static void removed_snapshots_are_not_missing_ones(void **state UNUSED)
     static struct world w;
     struct snapshot made;
     start_world(&w, 2);
-    struct told t = {.world = &w, .source = open_live(&w)};
+    struct told t = {.world = &w, .source = open_live(&w, NULL)};
     for (int day = 0; day < 3; day++) {
         change(&w);
         assert_ok(snapshot_create(t.source, NS, collection, SNAPSHOT_DAILY, &made));

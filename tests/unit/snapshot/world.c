@@ -52,6 +52,37 @@ void lose_state(struct world *w)
     assert_ok(state_remove(io_posix(), path));
 }
 
+struct source *open_live(struct world *w, const atomic_bool *stop)
+{
+    struct source *s;
+    const struct source_options o = {.io = io_posix(),
+                                     .clock = &w->clock.base,
+                                     .data_dir = w->dir,
+                                     .store = w->store,
+                                     .log = w->log,
+                                     .cdc = w->cdc,
+                                     .stop = stop};
+    assert_ok(source_open(&o, &s));
+    return s;
+}
+
+struct source *open_directory(struct world *w)
+{
+    struct source *s;
+    const struct source_options o = {.io = io_posix(), .clock = &w->clock.base, .data_dir = w->dir};
+    assert_ok(source_open(&o, &s));
+    return s;
+}
+
+struct source *open_store(struct world *w)
+{
+    struct source *s;
+    CLEANUP(xfree_ptr) char *url = xasprintf("file:%s/store", w->dir);
+    const struct source_options o = {.io = io_posix(), .clock = &w->clock.base, .store_url = url};
+    assert_ok(source_open(&o, &s));
+    return s;
+}
+
 void damage(const struct world *w, const char *pattern, unsigned at)
 {
     CLEANUP(xfree_ptr)

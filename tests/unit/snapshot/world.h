@@ -40,6 +40,11 @@ uint64_t next_random(uint64_t bound);
 void open_world(struct world *w);
 void close_world(struct world *w, bool abandon);
 void lose_state(struct world *w);
+/** A source as the server opens it (`stop` may be NULL), as a command does that reads the data
+ * directory, and with nothing but the store. */
+struct source *open_live(struct world *w, const atomic_bool *stop);
+struct source *open_directory(struct world *w);
+struct source *open_store(struct world *w);
 /** Byte `at` of the only file whose path ends like the pattern is another one from now on. */
 void damage(const struct world *w, const char *pattern, unsigned at);
 void append(struct world *w, const char *json);
