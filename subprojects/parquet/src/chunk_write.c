@@ -74,8 +74,7 @@ void pq_chunk_add_page(struct column_writer *c, const struct data_page *page,
     c->chunk.pages[page->encoding]++;
 }
 
-/* The chunk's end -------------------------------------------------------------------------------
- */
+/* The chunk's end ----------------------------------------------------------------------------- */
 
 static int make_column_index(struct column_writer *c, struct pq_error *err)
 {

@@ -56,8 +56,7 @@ static void page_reset(struct column_writer *c)
     c->page_stats.any = false;
 }
 
-/* Encoding --------------------------------------------------------------------------------------
- */
+/* Encoding ------------------------------------------------------------------------------------ */
 
 static const uint32_t *words_of(const struct column_writer *c)
 {
@@ -143,8 +142,7 @@ int pq_column_writer_flush(struct column_writer *c, struct page_sink *sink, stru
     return PQ_OK;
 }
 
-/* Values ----------------------------------------------------------------------------------------
- */
+/* Values -------------------------------------------------------------------------------------- */
 
 /** The value's bytes as in the file, without a byte array's length. */
 static struct pq_bytes plain_bytes(enum pq_type type, const struct pq_value *value)

@@ -15,8 +15,7 @@ static size_t bytes_left(const struct decoder *d)
     return (size_t)(d->end - d->at);
 }
 
-/* PLAIN -----------------------------------------------------------------------------------------
- */
+/* PLAIN --------------------------------------------------------------------------------------- */
 
 static int plain_booleans(struct decoder *d, struct pq_value *out, size_t count,
                           struct pq_error *err)
@@ -102,8 +101,7 @@ static int read_plain(struct decoder *d, struct pq_value *out, size_t count, str
     return pq_fail(err, PQ_USAGE, "no such type");
 }
 
-/* Dictionary and RLE ----------------------------------------------------------------------------
- */
+/* Dictionary and RLE -------------------------------------------------------------------------- */
 
 static int read_indexes(struct decoder *d, struct pq_value *out, size_t count, struct pq_error *err)
 {
@@ -141,8 +139,7 @@ static int read_rle_booleans(struct decoder *d, struct pq_value *out, size_t cou
     return PQ_OK;
 }
 
-/* Deltas ----------------------------------------------------------------------------------------
- */
+/* Deltas -------------------------------------------------------------------------------------- */
 
 static int read_delta_integers(struct decoder *d, struct pq_value *out, size_t count,
                                struct pq_error *err)
@@ -208,8 +205,7 @@ static int read_delta_bytes(struct decoder *d, struct pq_value *out, struct pq_e
     return PQ_OK;
 }
 
-/* BYTE_STREAM_SPLIT -----------------------------------------------------------------------------
- */
+/* BYTE_STREAM_SPLIT --------------------------------------------------------------------------- */
 
 /* The first bytes of all values, then the second ones, and so on. */
 static uint64_t gather(const struct decoder *d, uint32_t i, unsigned width)
@@ -246,8 +242,7 @@ static int read_split(struct decoder *d, struct pq_value *out, size_t count, str
     return PQ_OK;
 }
 
-/* Choice ----------------------------------------------------------------------------------------
- */
+/* Choice -------------------------------------------------------------------------------------- */
 
 static int broken_deltas(struct pq_error *err)
 {

@@ -73,8 +73,7 @@ int pq_footer_page_index(struct pq_writer *w, struct pq_error *err)
     return PQ_OK;
 }
 
-/* Schema ----------------------------------------------------------------------------------------
- */
+/* Schema -------------------------------------------------------------------------------------- */
 
 static int32_t converted_type(enum pq_logical logical)
 {
@@ -154,8 +153,7 @@ static void put_schema(struct thrift_put *t, const struct pq_writer *w)
     }
 }
 
-/* Row groups ------------------------------------------------------------------------------------
- */
+/* Row groups ---------------------------------------------------------------------------------- */
 
 static void put_statistics(struct thrift_put *t, const struct chunk *chunk)
 {

@@ -44,8 +44,7 @@ static uint64_t unzigzag(uint64_t value)
     return (value >> 1) ^ (0 - (value & 1));
 }
 
-/* RLE / bit-packing hybrid ----------------------------------------------------------------------
- */
+/* RLE / bit-packing hybrid -------------------------------------------------------------------- */
 
 void pq_hybrid_init(struct hybrid *h, const uint8_t *data, size_t len, unsigned width)
 {
@@ -141,8 +140,7 @@ bool pq_hybrid_count_ones(struct hybrid h, uint64_t count, uint64_t *ret)
     return true;
 }
 
-/* DELTA_BINARY_PACKED ---------------------------------------------------------------------------
- */
+/* DELTA_BINARY_PACKED ------------------------------------------------------------------------- */
 
 bool pq_delta_init(struct delta *d, const uint8_t *data, size_t len)
 {

@@ -37,8 +37,7 @@ struct pq_reader {
     int failed;          /* a status: until rewind every row fails with it */
 };
 
-/* Opening ---------------------------------------------------------------------------------------
- */
+/* Opening ------------------------------------------------------------------------------------- */
 
 static int read_footer(struct pq_reader *r, uint64_t *ret_at, struct pq_bytes *ret,
                        struct pq_error *err)
@@ -140,8 +139,7 @@ void pq_reader_free(struct pq_reader *r)
     free(r);
 }
 
-/* What the footer says --------------------------------------------------------------------------
- */
+/* What the footer says ------------------------------------------------------------------------ */
 
 size_t pq_reader_column_count(const struct pq_reader *r)
 {
@@ -192,8 +190,7 @@ uint64_t pq_reader_pages_read(const struct pq_reader *r)
     return pages;
 }
 
-/* Which rows and columns ------------------------------------------------------------------------
- */
+/* Which rows and columns ---------------------------------------------------------------------- */
 
 static int check_at_start(const struct pq_reader *r, struct pq_error *err)
 {
@@ -307,8 +304,7 @@ int pq_reader_rewind(struct pq_reader *r, struct pq_error *err)
     return PQ_OK;
 }
 
-/* Rows ------------------------------------------------------------------------------------------
- */
+/* Rows ---------------------------------------------------------------------------------------- */
 
 /* Says in which column and row group an error was found. */
 static int locate(const struct pq_reader *r, const char *column, int status, struct pq_error *err)

@@ -29,8 +29,7 @@ void pq_column_release(struct column_reader *c)
     pq_mem_buf_release(&c->values);
 }
 
-/* Chunk -----------------------------------------------------------------------------------------
- */
+/* Chunk --------------------------------------------------------------------------------------- */
 
 static int set_codec(struct column_reader *c, int32_t codec, struct pq_error *err)
 {
@@ -106,8 +105,7 @@ static int load_dictionary(struct column_reader *c, const struct page_header *h,
     return PQ_OK;
 }
 
-/* Pages -----------------------------------------------------------------------------------------
- */
+/* Pages --------------------------------------------------------------------------------------- */
 
 static int begin_page(struct column_reader *c, const struct page_header *h, struct pq_error *err)
 {
@@ -211,8 +209,7 @@ int pq_column_fill(struct column_reader *c, struct pq_error *err)
     return PQ_OK;
 }
 
-/* Skipping --------------------------------------------------------------------------------------
- */
+/* Skipping ------------------------------------------------------------------------------------ */
 
 /* With an offset index: to the header of the page that holds `row`. A dictionary before the first
  * page is loaded on the way. */

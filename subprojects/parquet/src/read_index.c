@@ -30,8 +30,7 @@ static int load(struct source *s, struct meta_range range, struct thrift *t, str
     return PQ_OK;
 }
 
-/* Offset index ----------------------------------------------------------------------------------
- */
+/* Offset index -------------------------------------------------------------------------------- */
 
 static int broken_pages(struct pq_error *err)
 {
@@ -120,8 +119,7 @@ uint32_t pq_index_find(const struct page_list *pages, uint64_t row)
     return low;
 }
 
-/* Bounds ----------------------------------------------------------------------------------------
- */
+/* Bounds -------------------------------------------------------------------------------------- */
 
 static int compare_bytes(struct pq_bytes a, struct pq_bytes b)
 {
@@ -181,8 +179,7 @@ static bool bounds_exclude(const struct prune *p, enum pq_type type, const struc
     return p->has_high && b->min.data != NULL && compare(type, b->min, &p->high) > 0;
 }
 
-/* Column index ----------------------------------------------------------------------------------
- */
+/* Column index -------------------------------------------------------------------------------- */
 
 struct column_index {
     struct thrift null_pages, mins, maxs; /* each before its list's first element */
@@ -273,8 +270,7 @@ int pq_prune_pages(struct source *s, const struct meta *m, const struct prune *p
     return PQ_OK;
 }
 
-/* Bloom filter ----------------------------------------------------------------------------------
- */
+/* Bloom filter -------------------------------------------------------------------------------- */
 
 /* Unions of which member 1 is the only one that exists: BLOCK, XXHASH, UNCOMPRESSED. */
 static bool union_is_first(struct thrift *t, const struct thrift_field *parent)

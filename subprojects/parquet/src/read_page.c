@@ -31,8 +31,7 @@ static int fetch(struct pager *p, size_t len, const uint8_t **ret, struct pq_err
     return PQ_OK;
 }
 
-/* Headers ---------------------------------------------------------------------------------------
- */
+/* Headers ------------------------------------------------------------------------------------- */
 
 static void read_data_header(struct thrift *t, struct page_header *h)
 {
@@ -192,8 +191,7 @@ void pq_pager_skip(struct pager *p, const struct page_header *h)
     p->at += (uint64_t)h->compressed;
 }
 
-/* Bodies ----------------------------------------------------------------------------------------
- */
+/* Bodies -------------------------------------------------------------------------------------- */
 
 static int load(struct pager *p, const struct page_header *h, const uint8_t **ret,
                 struct pq_error *err)

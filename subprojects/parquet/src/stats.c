@@ -92,8 +92,7 @@ void pq_stats_merge(struct stats *s, enum pq_type type, const struct stats *othe
     }
 }
 
-/* Text ------------------------------------------------------------------------------------------
- */
+/* Text ---------------------------------------------------------------------------------------- */
 
 /** Where the code point begins that the byte before `end` belongs to. */
 static size_t code_point_start(const uint8_t *bytes, size_t end)
@@ -180,8 +179,7 @@ static size_t raise_bytes(uint8_t *bytes, size_t len)
     return len;
 }
 
-/* Bounds ----------------------------------------------------------------------------------------
- */
+/* Bounds -------------------------------------------------------------------------------------- */
 
 static void prefix_bounds(const struct stats *s, bool text, struct stats_bound *min,
                           struct stats_bound *max)

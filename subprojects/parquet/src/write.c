@@ -18,8 +18,7 @@
 #define COLUMNS_MAX 10000u
 #define CREATED_BY "spillway-parquet version " PARQUET_VERSION
 
-/* Checks ----------------------------------------------------------------------------------------
- */
+/* Checks -------------------------------------------------------------------------------------- */
 
 static bool logical_fits(enum pq_type type, enum pq_logical logical)
 {
@@ -117,8 +116,7 @@ static int check_row(const struct pq_writer *w, const struct pq_value *values, s
     return PQ_OK;
 }
 
-/* Making and freeing ----------------------------------------------------------------------------
- */
+/* Making and freeing -------------------------------------------------------------------------- */
 
 static void group_release(struct row_group *group, size_t column_count)
 {
@@ -220,8 +218,7 @@ int pq_writer_new(const struct pq_column *columns, size_t column_count,
     return PQ_OK;
 }
 
-/* Row groups ------------------------------------------------------------------------------------
- */
+/* Row groups ---------------------------------------------------------------------------------- */
 
 static int new_group(struct pq_writer *w, struct row_group **ret, struct pq_error *err)
 {

@@ -25,8 +25,7 @@ static uint8_t *exact(const void *data, size_t len)
     return copy;
 }
 
-/* Thrift ----------------------------------------------------------------------------------------
- */
+/* Thrift -------------------------------------------------------------------------------------- */
 
 static void thrift_reads_fields_by_delta_and_by_number(void **state)
 {
@@ -103,8 +102,7 @@ static void thrift_refuses_what_would_cost_too_much(void **state)
     }
 }
 
-/* Hybrid ----------------------------------------------------------------------------------------
- */
+/* Hybrid -------------------------------------------------------------------------------------- */
 
 static void hybrid_reads_the_example_of_the_specification(void **state)
 {
@@ -187,8 +185,7 @@ static void hybrid_counts_ones_of_two_billion_levels_at_once(void **state)
     assert_false(pq_hybrid_count_ones(h, (uint64_t)INT32_MAX + 9, &ones));
 }
 
-/* Deltas ----------------------------------------------------------------------------------------
- */
+/* Deltas -------------------------------------------------------------------------------------- */
 
 /* 7, 5, 3, 1, 2, 3, 4, 5: the second example of Encodings.md. */
 static const uint8_t delta_example[] = {0x80, 0x01, 0x04, 0x08, 0x0e, 0x03, 0x02, 0, 0,
@@ -238,8 +235,7 @@ static void delta_refuses_headers_that_cannot_be(void **state)
     assert_null(pq_delta_end(wide, sizeof(wide)));
 }
 
-/* Values ----------------------------------------------------------------------------------------
- */
+/* Values -------------------------------------------------------------------------------------- */
 
 struct page_case {
     enum pq_type type;
@@ -335,8 +331,7 @@ static void pages_that_lie_are_refused(void **state)
     }
 }
 
-/* Files -----------------------------------------------------------------------------------------
- */
+/* Files --------------------------------------------------------------------------------------- */
 
 struct memory {
     const uint8_t *data;

@@ -234,8 +234,7 @@ static uint64_t first_seed(void)
     return text != NULL ? strtoull(text, NULL, 10) : 1;
 }
 
-/* Tests -----------------------------------------------------------------------------------------
- */
+/* Tests --------------------------------------------------------------------------------------- */
 
 static void check_schema(const struct model *m, const struct pq_reader *r)
 {

@@ -220,8 +220,7 @@ static void bloom_filters_hold_what_went_in(void **state)
     free(bits);
 }
 
-/* The writer's own rules ------------------------------------------------------------------------
- */
+/* The writer's own rules ---------------------------------------------------------------------- */
 
 struct sink {
     size_t bytes;
