@@ -4,7 +4,6 @@
  * one goes on, so that a follower never holds a reply open for long.
  */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "query/kinds.h"
 #include "snapshot/lines.h"
@@ -155,20 +154,6 @@ static err_t prepare(struct query_op *op, const struct http_request *r)
     return OK;
 }
 
-/** Whether the collection was ever written to: an answer without changes says which it is. */
-static err_t check_known(struct query_op *op)
-{
-    struct state *state;
-    struct state_collection c;
-    TRY(op_settle(op));
-    TRY(op_state(op, &state));
-    err_t err = op_collection(op, state, &c);
-    state_close(state);
-    if (err == OK)
-        free(c.name);
-    return err;
-}
-
 static err_t read_changes(struct query_op *op)
 {
     struct shard *shard;
@@ -188,7 +173,8 @@ static err_t read_changes(struct query_op *op)
     if (g.count > 0)
         return OK;
     op->step = STEP_WAIT;
-    return op->wait_ms > 0 ? OK : check_known(op);
+    /* Was it ever written to? An answer without changes says which it is. */
+    return op->wait_ms > 0 ? OK : op_check_collection(op);
 }
 
 static err_t read_history(struct query_op *op)

@@ -51,10 +51,27 @@ err_t op_state(struct query_op *op, struct state **ret_state)
     return err == ERR_NOT_FOUND ? op_unknown_collection(op) : err;
 }
 
-err_t op_collection(struct query_op *op, struct state *s, struct state_collection *ret)
+err_t op_collection(struct query_op *op, struct state *s, int64_t *ret_id)
 {
-    err_t err = state_find_collection(s, op->collection, ret);
-    return err == ERR_NOT_FOUND ? op_unknown_collection(op) : err;
+    struct state_collection c;
+    err_t err = state_find_collection(s, op->collection, &c);
+    if (err == ERR_NOT_FOUND)
+        return op_unknown_collection(op);
+    TRY(err);
+    free(c.name);
+    *ret_id = c.id;
+    return OK;
+}
+
+err_t op_check_collection(struct query_op *op)
+{
+    struct state *state;
+    int64_t id;
+    TRY(op_settle(op));
+    TRY(op_state(op, &state));
+    err_t err = op_collection(op, state, &id);
+    state_close(state);
+    return err;
 }
 
 err_t op_source(struct query_op *op, struct source **ret_source)

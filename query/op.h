@@ -159,7 +159,10 @@ err_t op_settle(struct query_op *op) MUST_USE;
 err_t op_shard(struct query_op *op, struct shard **ret_shard) MUST_USE;
 /** The state's file, opened for reading. ERR_NOT_FOUND. */
 err_t op_state(struct query_op *op, struct state **ret_state) MUST_USE;
-err_t op_collection(struct query_op *op, struct state *s, struct state_collection *ret) MUST_USE;
+/** The number that the state knows the collection by. ERR_NOT_FOUND. */
+err_t op_collection(struct query_op *op, struct state *s, int64_t *ret_id) MUST_USE;
+/** Whether the state, up to date, knows the collection. ERR_NOT_FOUND. */
+err_t op_check_collection(struct query_op *op) MUST_USE;
 err_t op_source(struct query_op *op, struct source **ret_source) MUST_USE;
 err_t op_unknown_collection(const struct query_op *op) MUST_USE;
 

@@ -1,8 +1,6 @@
 /*
  * Snapshots over HTTP, the list of collections, and flush.
  */
-#include <stdlib.h>
-
 #include "base/metrics.h"
 #include "query/kinds.h"
 #include "snapshot/lines.h"
@@ -13,14 +11,7 @@
 static err_t list_snapshots(struct query_op *op)
 {
     struct snapshot_list list;
-    struct state *state;
-    struct state_collection c;
-    TRY(op_settle(op));
-    TRY(op_state(op, &state));
-    err_t err = op_collection(op, state, &c);
-    state_close(state);
-    TRY(err);
-    free(c.name);
+    TRY(op_check_collection(op));
     TRY(snapshot_list_read(op->q->options.store, op->namespace_name, op->collection, &list));
     buf_append_str(&op->out, "{\"snapshots\":[");
     for (size_t i = 0; i < list.count; i++) {

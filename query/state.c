@@ -4,7 +4,6 @@
  * order of ids, so that a document of the past is found on the way.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "query/kinds.h"
 #include "snapshot/lines.h"
@@ -26,14 +25,19 @@ struct reading {
     struct rebuild *rebuild;
 };
 
-static err_t open_current(struct query_op *op, struct reading *rd)
+/** Opens the state, up to date, and finds the collection there. */
+static err_t find_current(struct query_op *op, struct reading *rd, int64_t *ret_id)
 {
-    struct state_collection c;
     TRY(op_settle(op));
     TRY(op_state(op, &rd->state));
-    TRY(op_collection(op, rd->state, &c));
-    free(c.name);
-    return state_scan_open(rd->state, c.id, &rd->scan);
+    return op_collection(op, rd->state, ret_id);
+}
+
+static err_t open_current(struct query_op *op, struct reading *rd)
+{
+    int64_t id;
+    TRY(find_current(op, rd, &id));
+    return state_scan_open(rd->state, id, &rd->scan);
 }
 
 static err_t make_plan(struct query_op *op, struct reading *rd)
@@ -218,14 +222,11 @@ static err_t read_document(struct query_op *op)
     if (op->has_target)
         return read_past_document(op);
     struct reading *rd;
-    struct state_collection c;
     struct state_doc doc;
+    int64_t id;
     TRY(begin_reading(op, &rd));
-    TRY(op_settle(op));
-    TRY(op_state(op, &rd->state));
-    TRY(op_collection(op, rd->state, &c));
-    free(c.name);
-    err_t err = state_get(rd->state, c.id, op->item, &op->arena, &doc);
+    TRY(find_current(op, rd, &id));
+    err_t err = state_get(rd->state, id, op->item, &op->arena, &doc);
     if (err == ERR_NOT_FOUND)
         return no_document(op);
     if (err == OK)
