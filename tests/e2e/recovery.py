@@ -1,21 +1,59 @@
-"""What the recovery tests share: a recorder that posts changes and tells the model, and readers of what
-`spillway restore` writes. A restored collection is {id: Version} here, whatever the format."""
+"""What the recovery tests share: the program and a server's settings, a recorder that posts changes and tells the model,
+and readers of what `spillway restore` writes. A restored collection is {id: Version} here, whatever the format."""
 import dataclasses
 import json
 import sqlite3
+import subprocess
 import threading
 import time
 
 import pyarrow.parquet
 import requests
+from conftest import SANITIZERS, SPILLWAY, clean_environment
 from recovery_model import Change, Model, Version, Workload, parse_rfc3339, rfc3339, state_hash
 
-FORMATS = ["ndjson", "parquet", "sqlite"]
 NAMESPACE = "default"
+SMALL = ["--dev", "--set", "limits.event_bytes=10240", "--set", "cdc.delta_seconds=3600"]
 
 
 def now_us():
     return time.time_ns() // 1000
+
+
+def run_bytes(*arguments, input=None, timeout=60):
+    """The fixture `run`, with bytes for text."""
+    return subprocess.run([str(SPILLWAY), *map(str, arguments)], env={**clean_environment(), **SANITIZERS}, input=input,
+                          capture_output=True, timeout=timeout, check=False)
+
+
+def wait_for(what, seconds=60):
+    """Calls `what` until its result is true; returns it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        result = what()
+        if result:
+            return result
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {what.__name__}")
+
+
+def ingest_lines(server, lines, per_request=4000):
+    """Posts events (bytes) as NDJSON; returns the last one's LSN."""
+    session = requests.Session()
+    for at in range(0, len(lines), per_request):
+        reply = session.post(server.url("/ingest"), data=b"\n".join(lines[at:at + per_request]),
+                             headers={"Content-Type": "application/x-ndjson"}, timeout=60)
+        assert reply.status_code == 200, reply.text
+    return reply.json()["lsn"]
+
+
+def covered_until(data, namespace=NAMESPACE):
+    """(LSN, time) up to which the store holds every change, as it says itself; (0, 0) for no store."""
+    path = data / "store" / namespace / "manifest.json"
+    if not path.exists():
+        return 0, 0
+    manifest = json.loads(path.read_bytes())
+    return manifest["covered_until"], manifest["covered_until_us"]
 
 
 class Recorder:
@@ -168,10 +206,14 @@ def sorted_rows(rows):
     return dict(rows)
 
 
-def restored(run_bytes, tmp_path, source, collection, target, form="ndjson", namespace=NAMESPACE):
+READERS = {"ndjson": lambda path: read_ndjson(path.read_bytes()), "parquet": read_parquet, "sqlite": read_sqlite}
+FORMATS = list(READERS)
+
+
+def restored(tmp_path, source, collection, target, form="ndjson"):
     """Runs `spillway restore` into a new file (or, NDJSON, standard output) and reads it. `source`: --data DIR or
     --store URL."""
-    name = f"{namespace}/{collection}"
+    name = f"{NAMESPACE}/{collection}"
     if form == "stdout":
         done = run_bytes("restore", *source, *target, name)
         assert done.returncode == 0, (name, target, done.stderr)
@@ -180,9 +222,7 @@ def restored(run_bytes, tmp_path, source, collection, target, form="ndjson", nam
     done = run_bytes("restore", *source, *target, "--format", form, "--to", str(out), name)
     assert done.returncode == 0, (name, target, done.stderr)
     try:
-        if form == "ndjson":
-            return read_ndjson(out.read_bytes())
-        return read_parquet(out) if form == "parquet" else read_sqlite(out)
+        return READERS[form](out)
     finally:
         out.unlink()
 

@@ -6,13 +6,9 @@ import subprocess
 import time
 
 import pytest
-from recovery import (FORMATS, NAMESPACE, Recorder, assert_same, framed, kept_hashes, quote, read_ndjson, read_parquet,
-                      read_sqlite)
+from recovery import (FORMATS, NAMESPACE, READERS, SMALL, Recorder, assert_same, framed, kept_hashes, quote, read_ndjson,
+                      run_bytes, wait_for)
 from recovery_model import state_hash
-from test_restore import SMALL, run_bytes
-
-READERS = {"ndjson": lambda path: read_ndjson(path.read_bytes()), "parquet": read_parquet, "sqlite": read_sqlite}
-
 
 class SmallDisk:
     """A file system in memory with a size of its own."""
@@ -73,14 +69,6 @@ def taken(recorder, collection):
     except AssertionError as refusal:
         assert "STORAGE_FULL" in str(refusal)
         return False
-
-
-def lasts(seconds, check):
-    """Waits until `check` is true."""
-    until = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
 
 
 def check_state(recorder):
@@ -144,8 +132,8 @@ def test_deltas_wait_for_space(on_small_store):
     check_state(recorder)
     assert "space" in problem(recorder.server)
     disk.free()
-    lasts(30, lambda: recorder.server.post("/flush").status_code == 200)
-    lasts(10, lambda: problem(recorder.server) == "")
+    wait_for(lambda: recorder.server.post("/flush").status_code == 200, 30)
+    wait_for(lambda: problem(recorder.server) == "", 10)
     check_state(recorder)
     check_store(recorder, disk)
 
@@ -167,7 +155,7 @@ def test_a_namespace_stands_still_where_too_much_awaits_the_store(make_server, s
     assert server.get(f"/state/{NAMESPACE}/c/first").status_code == 507
     assert "space" in problem(server)
     disk.resize(400_000)
-    lasts(60, lambda: server.post("/flush").status_code == 200)
+    wait_for(lambda: server.post("/flush").status_code == 200, 60)
     check_state(recorder)
     check_store(recorder, disk)
 
@@ -214,8 +202,8 @@ def test_a_full_data_directory_refuses_and_then_goes_on(make_server, small_disk)
     refused()
     assert recorder.server.get("/health").status_code in (200, 503)
     disk.free()
-    lasts(30, lambda: taken(recorder, "more"))
-    lasts(30, lambda: recorder.server.post("/flush").status_code == 200)
+    wait_for(lambda: taken(recorder, "more"), 30)
+    wait_for(lambda: recorder.server.post("/flush").status_code == 200, 30)
     fat(recorder, 5, "more")
     recorder.flush()
     check_state(recorder)

@@ -6,9 +6,8 @@ import threading
 
 import pytest
 import requests
-from recovery import NAMESPACE, Recorder, assert_same, framed, now_us, quote, read_ndjson
+from recovery import NAMESPACE, SMALL, Recorder, assert_same, framed, ingest_lines, now_us, quote, read_ndjson, run_bytes
 from recovery_model import difference, rfc3339
-from test_restore import SMALL, ingest_lines, run_bytes
 
 
 def in_place(server, collection, *flags, expect_status=0):

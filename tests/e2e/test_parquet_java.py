@@ -1,5 +1,6 @@
 """parquet-java's command-line tool reads every kind of file that Spillway writes, without a complaint: footer, column
-and offset indexes, rows; and all that the library can write (subprojects/parquet/tests/sample.c). Its libraries' warnings go to standard error (parquet_java/cli-logging.properties)."""
+and offset indexes, rows; and all that the library can write (subprojects/parquet/tests/sample.c). Its libraries' warnings
+go to standard error (parquet_java/cli-logging.properties)."""
 import itertools
 import json
 import pathlib
@@ -11,9 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow.parquet
 import pytest
 from conftest import java_classpath
-from recovery import NAMESPACE, Recorder
+from recovery import NAMESPACE, SMALL, Recorder, run_bytes
 from test_parquet_write import CODECS, ENCODINGS, expected, sample
-from test_restore import SMALL, run_bytes
 
 SETTINGS = pathlib.Path(__file__).parent / "parquet_java"
 # For runs of a second: one compiler, no collector's threads.

@@ -4,8 +4,7 @@ import os
 import shutil
 
 import pytest
-from recovery import NAMESPACE, Recorder, assert_same, framed, read_ndjson
-from test_restore import SMALL, run_bytes
+from recovery import NAMESPACE, SMALL, Recorder, assert_same, framed, read_ndjson, run_bytes
 
 
 def restore(store, collection, *flags):

@@ -9,9 +9,9 @@ import polars
 import pyarrow.compute
 import pyarrow.parquet
 import pytest
-from recovery import NAMESPACE, Recorder, assert_same, now_us, read_parquet, restored
+from recovery import (NAMESPACE, SMALL, Recorder, assert_same, covered_until, ingest_lines, now_us, read_parquet, restored,
+                      run_bytes)
 from recovery_model import Change, parse_rfc3339, rfc3339
-from test_restore import SMALL, covered_until, run_bytes
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "node_modules/@octokit/webhooks-examples/api.github.com/index.json"
 DOCUMENTS = {"id": "string", "doc": "string", "lsn": "int64", "ts": "timestamp[us, tz=UTC]"}
@@ -86,11 +86,8 @@ def test_readers_prune_by_our_statistics(make_server):
     """Statistics and sorting let a reader skip: the extremes that the footer names are those of the rows."""
     server = make_server(*SMALL)
     ts = rfc3339(now_us() - 1_000_000)
-    lines = [f'{{"type":"collection.insert","ts":"{ts}","collection":"c","docId":"{n:08d}","doc":{{"n":{n},"pad":"{n * n}"}}}}'
-             for n in range(30_000)]
-    for at in range(0, len(lines), 5000):
-        reply = server.post("/ingest", "\n".join(lines[at:at + 5000]).encode(), {"Content-Type": "application/x-ndjson"})
-        assert reply.status_code == 200, reply.text
+    ingest_lines(server, [(f'{{"type":"collection.insert","ts":"{ts}","collection":"c","docId":"{n:08d}",'
+                           f'"doc":{{"n":{n},"pad":"{n * n}"}}}}').encode() for n in range(30_000)])
     made = server.post(f"/snapshots/{NAMESPACE}/c", b"{}")
     assert made.status_code in (200, 201), made.text
     (path,) = (server.data / "store").rglob("snapshots/*.parquet")
@@ -148,11 +145,11 @@ def test_githubs_examples_as_changes(make_server, tmp_path):
     for collection in ("repositories", "issues", "users"):
         for lsn in (recorder.end - 1, recorder.end // 2, recorder.end // 3):
             wanted = recorder.model.state(collection, lsn=lsn)
-            got = restored(run_bytes, tmp_path, source, collection, ["--lsn", lsn], "sqlite")
+            got = restored(tmp_path, source, collection, ["--lsn", lsn], "sqlite")
             assert_same(got, wanted, f"{collection} at {lsn}")
         year = parse_rfc3339("2020-01-01T00:00:00Z")
         wanted = recorder.model.state(collection, ts_us=year)
-        assert_same(restored(run_bytes, tmp_path, source, collection, ["--at", rfc3339(year)], "parquet"), wanted, "by time")
+        assert_same(restored(tmp_path, source, collection, ["--at", rfc3339(year)], "parquet"), wanted, "by time")
     out = tmp_path / "issues.parquet"
     done = run_bytes("restore", *source, "--lsn", recorder.end - 1, "--format", "parquet", "--to", out, f"{NAMESPACE}/issues")
     assert done.returncode == 0, done.stderr

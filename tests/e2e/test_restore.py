@@ -2,33 +2,14 @@
 snapshots, compaction, restarts and kill -9 in between: each equal to the independent model."""
 import json
 import shutil
-import subprocess
-import time
 
 import pytest
-import requests
-from conftest import SANITIZERS, SPILLWAY, clean_environment
-from recovery import (FORMATS, NAMESPACE, Recorder, assert_same, framed, kept_hashes, now_us, quote, read_ndjson,
-                      restored)
-from recovery_model import difference, parse_rfc3339, rfc3339, state_hash
+from recovery import (FORMATS, NAMESPACE, SMALL, Recorder, assert_same, covered_until, framed, ingest_lines, kept_hashes,
+                      now_us, quote, read_ndjson, restored, run_bytes, wait_for)
+from recovery_model import difference, document_hash, parse_rfc3339, rfc3339, state_hash
 
 RESTORES_SHORT = 25  # of each of two seeds
 RESTORES_LONG = 190  # of each of five seeds
-SMALL = ["--dev", "--set", "limits.event_bytes=10240", "--set", "cdc.delta_seconds=3600"]
-
-
-def run_bytes(*arguments, input=None, timeout=60):
-    return subprocess.run([str(SPILLWAY), *map(str, arguments)], env={**clean_environment(), **SANITIZERS}, input=input,
-                          capture_output=True, timeout=timeout, check=False)
-
-
-def covered_until(data, namespace=NAMESPACE):
-    """(LSN, time) up to which the store holds every change, as it says itself; (0, 0) for no store."""
-    path = data / "store" / namespace / "manifest.json"
-    if not path.exists():
-        return 0, 0
-    manifest = json.loads(path.read_bytes())
-    return manifest["covered_until"], manifest["covered_until_us"]
 
 
 def reach(data, collection, below):
@@ -134,7 +115,7 @@ class Journey:
             source, below, until_us = ["--store", f"file:{self.server.data}/store"], covered, covered_us
         collection, flags, wanted = self.targets.pick(below, until_us)
         form = self.random.choice([*FORMATS, "stdout"])
-        got = restored(run_bytes, self.tmp_path, source, collection, flags, form)
+        got = restored(self.tmp_path, source, collection, flags, form)
         if below is not None and covered_until(self.server.data) != (covered, covered_us):
             return  # the store has come further meanwhile: the next one will do
         what = f"{source[0]} {collection!r} {flags} {form} at LSN {self.recorder.end}"
@@ -150,7 +131,7 @@ class Journey:
         self.server.stop()  # and from a stopped data directory
         for _ in range(5):
             collection, flags, wanted = self.targets.pick()
-            assert_same(restored(run_bytes, self.tmp_path, ["--data", self.server.data], collection, flags, "parquet"), wanted,
+            assert_same(restored(self.tmp_path, ["--data", self.server.data], collection, flags, "parquet"), wanted,
                         f"stopped {collection!r} {flags}")
 
 
@@ -346,19 +327,8 @@ def recorded_hashes(data, namespace=NAMESPACE):
     return found
 
 
-def ingest_lines(server, lines, per_request=4000):
-    session = requests.Session()
-    for at in range(0, len(lines), per_request):
-        reply = session.post(server.url("/ingest"), data=b"\n".join(lines[at:at + per_request]),
-                             headers={"Content-Type": "application/x-ndjson"}, timeout=60)
-        assert reply.status_code == 200, reply.text
-    return reply.json()["lsn"]
-
-
 def three_ways(make_server, tmp_path, count, documents):
     """The hash kept incrementally, rebuilt from the log, and restored from files alone, at every recorded LSN."""
-    from recovery_model import document_hash
-
     server = make_server("--dev", "--set", "cdc.delta_bytes=1048576")
     ts = rfc3339(now_us() - 60_000_000)
     lines, hashes, total, current = [], [0], 0, {}
@@ -407,9 +377,6 @@ def test_three_ways_agree_over_a_million_changes(make_server, tmp_path):
 def test_lag_goes_back_to_nothing(server):
     recorder = Recorder(server, 11, odd=False)
     recorder.post(500)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        state = read_ndjson(server.get(f"/state/{NAMESPACE}/{recorder.collections()[0]}").content)
-        if state == framed(recorder.model.state(recorder.collections()[0])):
-            return
-    raise AssertionError("the state did not catch up within 30 s")
+    collection = recorder.collections()[0]
+    wanted = framed(recorder.model.state(collection))
+    wait_for(lambda: read_ndjson(server.get(f"/state/{NAMESPACE}/{collection}").content) == wanted, 30)

@@ -2,22 +2,15 @@
 schedule comes with each start, so a restart makes due what is due."""
 import json
 import re
-import subprocess
 import threading
 import time
 
 import pytest
 import requests
-from conftest import SANITIZERS, SPILLWAY, clean_environment
-from recovery import NAMESPACE
+from recovery import NAMESPACE, wait_for
 
 ORDERS = "orders"
 DELTAS_ON_DEMAND = ["--dev", "--set", "cdc.delta_seconds=0"]
-
-
-def spillway(*arguments):
-    return subprocess.run([str(SPILLWAY), *map(str, arguments)], env={**clean_environment(), **SANITIZERS},
-                          capture_output=True, text=True, timeout=60, check=False)
 
 
 def change(number, round_number=0):
@@ -64,17 +57,6 @@ def flush(server):
     assert server.post("/flush").status_code == 200
 
 
-def wait_for(what, seconds=60):
-    """Calls `what` until its result is true; returns it."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        result = what()
-        if result:
-            return result
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {what.__name__}")
-
-
 def collection(server):
     return next((c for c in server.get(f"/collections/{NAMESPACE}").json()["collections"] if c["name"] == ORDERS), None)
 
@@ -96,7 +78,7 @@ def damage(path):
     path.write_bytes(data)
 
 
-def test_five_drills_in_a_row_beside_a_server_under_load(make_server):
+def test_five_drills_in_a_row_beside_a_server_under_load(make_server, run):
     server = make_server(*DELTAS_ON_DEMAND)
     post(server, 0, 500)
     flush(server)
@@ -104,7 +86,7 @@ def test_five_drills_in_a_row_beside_a_server_under_load(make_server):
     with Load(server) as load:
         for n in range(5):
             before = load.posted
-            done = spillway("restore", "--data", server.data, "--drill", "--json", place)
+            done = run("restore", "--data", server.data, "--drill", "--json", place)
             assert done.returncode == 0, done
             outcome = json.loads(done.stdout)
             assert outcome["passed"] is True and outcome["deltas"] >= 1, outcome
@@ -119,14 +101,14 @@ def test_five_drills_in_a_row_beside_a_server_under_load(make_server):
     manifest = json.loads((directory(server) / "manifest.json").read_bytes())
     damaged = directory(server) / manifest["deltas"][-1]["path"]
     damage(damaged)
-    done = spillway("restore", "--data", server.data, "--drill", place)
+    done = run("restore", "--data", server.data, "--drill", place)
     assert done.returncode == 1 and "FAILED" in done.stdout and damaged.name in done.stdout, done
-    listed = spillway("collections", "--data", server.data)
+    listed = run("collections", "--data", server.data)
     assert "FAILED" in listed.stdout and damaged.name in listed.stdout, listed
     assert collection(server)["lastDrill"]["passed"] is False
 
 
-def test_a_drill_at_a_target(make_server):
+def test_a_drill_at_a_target(make_server, run):
     server = make_server(*DELTAS_ON_DEMAND)
     place, source = f"{NAMESPACE}/{ORDERS}", ("--store", server.data / "store")
     for n in range(3):
@@ -134,17 +116,17 @@ def test_a_drill_at_a_target(make_server):
         flush(server)
     for target, lsn in [(("--lsn", 29), 29), (("--lsn", 25), 19), (("--lsn", 20, "--exclusive"), 19), (("--latest",), 29),
                         (("--at", "2026-02-02T14:30:00Z"), 29)]:
-        done = spillway("restore", *source, "--drill", "--json", *target, place)
+        done = run("restore", *source, "--drill", "--json", *target, place)
         assert done.returncode == 0 and json.loads(done.stdout)["lsn"] == lsn, (target, done)
     for target, says in [(("--lsn", 3), "at or before LSN 3"), (("--lsn", 30), "beyond the end"),
                          (("--at", "2026-02-02T14:29:59Z"), "at or before 2026-02-02T14:29:59")]:
-        done = spillway("restore", *source, "--drill", *target, place)
+        done = run("restore", *source, "--drill", *target, place)
         assert done.returncode == 1 and says in done.stderr, done
-    assert spillway("restore", *source, "--drill", "--dry-run", place).returncode == 2
-    assert spillway("restore", *source, "--drill", "--undo", "1..2", place).returncode == 2
+    assert run("restore", *source, "--drill", "--dry-run", place).returncode == 2
+    assert run("restore", *source, "--drill", "--undo", "1..2", place).returncode == 2
 
 
-def test_a_start_makes_up_for_what_is_due(make_server):
+def test_a_start_makes_up_for_what_is_due(make_server, run):
     # The window and what is kept are empty, so cleanup removes what a newer snapshot stands in for.
     server = make_server(*DELTAS_ON_DEMAND, "--set", "pitr.window_days=0", "--set", "snapshot.daily_keep=0",
                          "--set", "snapshot.monthly_keep=0")
@@ -162,7 +144,7 @@ def test_a_start_makes_up_for_what_is_due(make_server):
         snapshots = server.get(f"/snapshots/{NAMESPACE}/{ORDERS}").json()["snapshots"]
         assert {s["type"] for s in snapshots} <= {"daily", "monthly"} and len(snapshots) == 1, snapshots
         assert counter(server, "snapshots_total") == 2 and counter(server, "snapshot_failures_total") == 0
-    status = spillway("status", "--server", f"http://{server.http}")
+    status = run("status", "--server", f"http://{server.http}")
     assert re.search(rf"^{NAMESPACE}/{ORDERS} +passed +0\.0 +", status.stdout, flags=re.M), status.stdout
     server.restart()
     wait_for(lambda: gauge(server, "drill_passed") == 1)
@@ -170,7 +152,7 @@ def test_a_start_makes_up_for_what_is_due(make_server):
     assert collection(server)["lastDrill"] == last
 
 
-def test_a_scheduled_drill_of_damaged_files_is_an_error_that_names_the_file(make_server):
+def test_a_scheduled_drill_of_damaged_files_is_an_error_that_names_the_file(make_server, run):
     server = make_server(*DELTAS_ON_DEMAND, "--set", "snapshot.daily=off")
     post(server, 0, 100)
     flush(server)
@@ -187,20 +169,20 @@ def test_a_scheduled_drill_of_damaged_files_is_an_error_that_names_the_file(make
     assert counter(server, "drills_failed_total") == 1
     [drill] = server.get("/admin/status").json()["drills"]
     assert drill["drill"]["passed"] is False and damaged.name in drill["drill"]["text"], drill
-    status = spillway("status", "--server", f"http://{server.http}")
+    status = run("status", "--server", f"http://{server.http}")
     assert "FAILED" in status.stdout and damaged.name in status.stdout, status.stdout
     damaged.write_bytes(good)  # from a copy, as docs/recovery.md says; the next drill is by hand
-    assert spillway("restore", "--data", server.data, "--drill", f"{NAMESPACE}/{ORDERS}").returncode == 0
+    assert run("restore", "--data", server.data, "--drill", f"{NAMESPACE}/{ORDERS}").returncode == 0
     assert collection(server)["lastDrill"]["passed"] is True
 
 
-def test_no_name_reaches_the_terminal_as_it_is(make_server):
+def test_no_name_reaches_the_terminal_as_it_is(make_server, run):
     server = make_server(*DELTAS_ON_DEMAND)
     server.ingest({**change(1), "collection": "a\x1b[2Jb"})
     flush(server)
     server.restart()
     wait_for(lambda: server.get("/admin/status").json()["drills"])
-    shown = spillway("status", "--server", f"http://{server.http}")
+    shown = run("status", "--server", f"http://{server.http}")
     assert shown.returncode == 0 and "/a\\u001b[2Jb " in shown.stdout and "\x1b" not in shown.stdout, shown
 
 
