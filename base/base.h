@@ -82,5 +82,7 @@ bool slice_equal(struct slice a, struct slice b);
 /** The order of bytes, unsigned; a prefix comes first. Below, at, or above 0. */
 int slice_compare(struct slice a, struct slice b);
 bool slice_equal_nocase(struct slice a, struct slice b);
+/** Decimal digits alone, 0 to 2^63 - 1; false for anything else. */
+bool slice_to_number(struct slice text, int64_t *ret);
 
 #endif

@@ -160,17 +160,7 @@ err_t json_string_decode(struct slice raw, char *out, size_t cap, size_t *ret_le
 
 bool json_natural(const struct json_value *v, int64_t *ret)
 {
-    int64_t value = 0;
-    if (v->kind != JSON_NUMBER)
-        return false;
-    for (size_t i = 0; i < v->raw.len; i++) {
-        int digit = v->raw.data[i] - '0';
-        if (digit < 0 || digit > 9 || value > (INT64_MAX - digit) / 10)
-            return false;
-        value = value * 10 + digit;
-    }
-    *ret = value;
-    return true;
+    return v->kind == JSON_NUMBER && slice_to_number(v->raw, ret);
 }
 
 uint64_t json_load_part(const uint8_t *text, size_t len)

@@ -8,19 +8,12 @@
 
 #define LSN_MAX (INT64_MAX / 2) /* so that one more is a number, too */
 
-/* Values ------------------------------------------------------------------------------------ */
+/* Values -------------------------------------------------------------------------------------- */
 
 /** Digits and nothing else, at most `max`. */
 static bool read_digits(struct slice text, int64_t max, int64_t *ret)
 {
-    int64_t n = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9' || n > (INT64_MAX - 9) / 10)
-            return false;
-        n = n * 10 + (text.data[i] - '0');
-    }
-    *ret = n;
-    return text.len > 0 && n <= max;
+    return slice_to_number(text, ret) && *ret <= max;
 }
 
 err_t ask_number(const char *name, struct slice text, int64_t max, int64_t *ret)

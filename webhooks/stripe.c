@@ -58,16 +58,7 @@ static void read_header(struct slice text, struct stripe_header *h)
 
 static bool read_time(struct slice text, int64_t *ret_s)
 {
-    if (text.len == 0 || text.len > STRIPE_TIME_DIGITS_MAX)
-        return false;
-    int64_t v = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9')
-            return false;
-        v = v * 10 + (text.data[i] - '0');
-    }
-    *ret_s = v;
-    return true;
+    return text.len <= STRIPE_TIME_DIGITS_MAX && slice_to_number(text, ret_s);
 }
 
 static err_t stripe_verify(const struct webhook_delivery *d)

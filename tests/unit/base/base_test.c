@@ -69,6 +69,28 @@ static void times_parse_and_print(void **state)
     }
 }
 
+static void numbers_are_digits_alone(void **state)
+{
+    (void)state;
+    static const char *const refused[] = {"",
+                                          "-1",
+                                          "+1",
+                                          " 1",
+                                          "1 ",
+                                          "1e3",
+                                          "1.0",
+                                          "0x1",
+                                          "9223372036854775808",
+                                          "99999999999999999999"};
+    int64_t n = 7;
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        assert_false(slice_to_number(slice_of(refused[i]), &n));
+    assert_int_equal(n, 7);
+    assert_true(slice_to_number(SLICE("0"), &n) && n == 0);
+    assert_true(slice_to_number(SLICE("0042"), &n) && n == 42);
+    assert_true(slice_to_number(SLICE("9223372036854775807"), &n) && n == INT64_MAX);
+}
+
 static void json_strings_are_escaped_and_valid(void **state)
 {
     (void)state;
@@ -122,6 +144,7 @@ int main(void)
         cmocka_unit_test(crc32c_gives_the_check_value),
         cmocka_unit_test(varints_round_trip_and_refuse_overlong),
         cmocka_unit_test(times_parse_and_print),
+        cmocka_unit_test(numbers_are_digits_alone),
         cmocka_unit_test(json_strings_are_escaped_and_valid),
         cmocka_unit_test(replace_is_whole_and_readable),
         cmocka_unit_test(arena_pieces_do_not_overlap),
