@@ -34,6 +34,13 @@ void new_world(struct world *w, uint64_t seed)
     open_world(w);
 }
 
+void copy_world(struct world *w, const struct world *base)
+{
+    *w = (struct world){.disk = simdisk_clone(base->disk), .clock = base->clock};
+    w->io = simdisk_io(w->disk);
+    open_world(w);
+}
+
 void free_world(struct world *w)
 {
     close_world(w);

@@ -30,6 +30,8 @@ struct world {
 };
 
 void new_world(struct world *w, uint64_t seed); /* at 2026-02-02T14:30:05Z, without changes */
+/** The same files, of a world that is closed, on a disk of their own. */
+void copy_world(struct world *w, const struct world *base);
 void free_world(struct world *w);
 void open_world(struct world *w); /* what is on its disk */
 void close_world(struct world *w);

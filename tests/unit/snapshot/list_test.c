@@ -150,9 +150,8 @@ static void a_crash_of_the_first_snapshot_leaves_no_loss(void **state UNUSED)
     for (uint64_t call = 1; reached; call++) {
         struct snapshot s;
         assert_true(call < 1000);
-        struct world w = {.disk = simdisk_clone(base.disk), .clock = base.clock};
-        w.io = simdisk_io(w.disk);
-        open_world(&w);
+        struct world w;
+        copy_world(&w, &base);
         simdisk_crash_at(w.disk, call);
         if (snapshot_create(w.live, NS, COLLECTION, SNAPSHOT_DAILY, &s) == OK)
             snapshot_free(&s);
