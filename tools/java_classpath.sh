@@ -31,8 +31,10 @@ dependencies()
     done
 }
 
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9 # several tests may ask at once
 if [ ! -e "$cache/installed" ]; then
-    mkdir -p "$cache"
     cat >"$cache/pom.xml" <<XML
 <project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
