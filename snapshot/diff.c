@@ -234,6 +234,8 @@ static err_t run(struct differ *d, const struct rebuild_plan *plan)
     const struct rebuild_plan *const plans[] = {&current, is_undo(d->filter) ? &before : plan};
     const struct walker walker = {d->filter->ids != NULL ? look_for : NULL, compensate, d};
     TRY(walk_plans(d->source, d->namespace_name, d->collection, plans, &walker));
+    if (d->filter->ids == NULL)
+        return OK;
     d->counts.ids_given = d->filter->id_count;
     while (d->ids_at < d->filter->id_count)
         note_missing(d);

@@ -45,11 +45,11 @@ void assert_verified(struct world *w);
 /** The names in a directory of the store, each with a blank behind it; malloc'd. */
 char *listing(struct world *w, const char *dir);
 
-/** What a verification says, and the path of the last bad file. */
+/** What a verification says, and the path of the last bad file; tell's arg. */
 struct told {
     unsigned bad, good;
     char path[200];
 };
-void tell(void *told, const char *path, err_t err, const char *text);
+void tell(void *arg, const char *path, err_t err, const char *text);
 
 #endif
