@@ -206,6 +206,30 @@ def test_a_failed_round_is_made_again(make_server):
 
 
 @pytest.mark.long
+def test_a_moment_after_one_that_was_made_up_for_counts(make_server):
+    """A start makes up for the last moment; the same day's own one, later, finds the day's name taken."""
+    server = make_server(*DELTAS_ON_DEMAND, "--set", "snapshot.daily=00:00")
+
+    def daily():
+        listed = server.get(f"/snapshots/{NAMESPACE}/{ORDERS}").json()["snapshots"]
+        return [s["name"] for s in listed if s["type"] == "daily"]
+
+    post(server, 0, 100)
+    flush(server)
+    server.restart()
+    wait_for(lambda: len(daily()) == 1)
+    post(server, 100, 100)
+    flush(server)
+    server.stop()
+    minute = time.gmtime().tm_min
+    wait_for(lambda: time.gmtime().tm_min != minute, 70)
+    server.flags[-1] = time.strftime("snapshot.daily=%H:%M", time.gmtime())
+    server.start()
+    wait_for(lambda: len(daily()) == 2)
+    assert counter(server, "snapshot_failures_total") == 0
+
+
+@pytest.mark.long
 def test_a_running_server_does_its_rounds(make_server):
     """No restart: compaction each minute, whose rounds drill the collection that is new; a daily snapshot when its
     time comes."""
