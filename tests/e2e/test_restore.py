@@ -12,14 +12,11 @@ RESTORES_SHORT = 25  # of each of two seeds
 RESTORES_LONG = 190  # of each of five seeds
 
 
-def reach(data, collection, below):
-    """The LSN below which the store alone has the collection's changes: kill -9 between two manifests leaves a
-    collection that reaches further than its namespace says."""
-    for path in (data / "store" / NAMESPACE).glob("*/manifest.json"):
-        manifest = json.loads(path.read_bytes())
-        if manifest["collection"] == collection and manifest["deltas"]:
-            return max(below, manifest["deltas"][-1]["lsn_to"])
-    return below
+def reach(data):
+    """{collection: LSN} below which the store alone has the collection's changes: while deltas are written, and after a
+    kill -9 between two manifests, collections reach further than their namespace says."""
+    manifests = [json.loads(path.read_bytes()) for path in (data / "store" / NAMESPACE).glob("*/manifest.json")]
+    return {m["collection"]: m["deltas"][-1]["lsn_to"] for m in manifests if m["deltas"]}
 
 
 class Targets:
@@ -38,6 +35,9 @@ class Targets:
         known = [c for c in self.model.all if below is None or c.lsn < below]
         return self.random.choice(kinds)(known, below, until_us)
 
+    def _known_below(self, collection, below):
+        return below and max(below, reach(self.recorder.server.data).get(collection, 0))
+
     def _exclusive(self, flags):
         exclusive = self.random.random() < 0.5
         return flags + ["--exclusive"] * exclusive, exclusive
@@ -50,8 +50,7 @@ class Targets:
         us = min(us, now_us() - 1_000_000, until_us or now_us())
         flags, exclusive = self._exclusive(["--at", rfc3339(us, r.choice([0, 0, 60, -570]))])
         collection = r.choice(known).collection
-        if below is not None:
-            below = reach(self.recorder.server.data, collection, below)
+        below = self._known_below(collection, below)
         return collection, flags, self.model.state(collection, ts_us=us, exclusive=exclusive, below=below)
 
     def _lsn(self, known, below, _):
@@ -62,8 +61,7 @@ class Targets:
 
     def _bookmark(self, known, below, _):
         marked = self.random.choice([c for c in known if c.bookmark is not None])
-        if below is not None:
-            below = reach(self.recorder.server.data, marked.collection, below)
+        below = self._known_below(marked.collection, below)
         lsn = max(c.lsn for c in self.model.all if (c.collection, c.bookmark) == (marked.collection, marked.bookmark) and
                   (below is None or c.lsn < below))
         flags, exclusive = self._exclusive(["--bookmark", marked.bookmark])
@@ -107,17 +105,22 @@ class Journey:
         else:
             self.recorder.post(40, kill=True)
 
+    def _store(self):
+        """How far the store reaches."""
+        return covered_until(self.server.data), reach(self.server.data)
+
     def check(self):
         """One random restore. Its source: the data directory of the running server, or the store alone."""
         source, below, until_us = ["--data", self.server.data], None, None
-        covered, covered_us = covered_until(self.server.data)
+        before = self._store()
+        (covered, covered_us), _ = before
         if covered > 50 and self.random.random() < 0.4:
             source, below, until_us = ["--store", f"file:{self.server.data}/store"], covered, covered_us
         collection, flags, wanted = self.targets.pick(below, until_us)
         form = self.random.choice([*FORMATS, "stdout"])
         got = restored(self.tmp_path, source, collection, flags, form)
-        if below is not None and covered_until(self.server.data) != (covered, covered_us):
-            return  # the store has come further meanwhile: the next one will do
+        if below is not None and self._store() != before:
+            return  # the store has come further meanwhile, as after a start: the next one will do
         what = f"{source[0]} {collection!r} {flags} {form} at LSN {self.recorder.end}"
         assert_same(got, framed(wanted) if form in ("ndjson", "stdout") else wanted, what)
         self.checked += 1
