@@ -192,30 +192,50 @@ static err_t wait_applied(struct inplace *in)
         "the changes are durable, but the state has not taken them yet: look again later");
 }
 
-/** The document of one of our LSNs. */
-static err_t add_skipped(struct inplace *in, int64_t lsn, struct buf *out)
+/** The documents of `count` changes of one of our batches, those that are flagged. */
+static err_t add_skipped(struct inplace *in, struct lsn_range range, const bool *skipped,
+                         size_t count, struct buf *out)
 {
     struct log_reader reader;
     struct record_reader records;
     const uint8_t *batch;
     struct batch_header h;
     struct record rec;
-    TRY(log_reader_open(&reader, in->shard, lsn));
+    TRY(log_reader_open(&reader, in->shard, range.from));
     err_t err = log_reader_next(&reader, &batch, &h);
     if (err == OK)
         err = record_reader_open(&records, batch, batch_total_bytes(&h), PLAIN_BYTES_MAX);
     if (err == OK) {
-        while ((err = record_reader_next(&records, &rec)) == OK && rec.offset != lsn)
-            ;
-        if (err == OK) {
+        while (count > 0 && (err = record_reader_next(&records, &rec)) == OK) {
+            if (rec.offset < range.from || rec.offset >= range.to ||
+                !skipped[rec.offset - range.from])
+                continue;
             buf_append_str(out, out->len > 0 ? ",{\"docId\":" : "{\"docId\":");
             buf_append_json(out, rec.key.data, rec.key.len);
-            buf_printf(out, ",\"lsn\":%lld}", (long long)lsn);
+            buf_printf(out, ",\"lsn\":%lld}", (long long)rec.offset);
+            count--;
         }
         record_reader_close(&records);
     }
     log_reader_close(&reader);
     return err;
+}
+
+/** Those of one batch; the first SKIPPED_SHOWN of all are added to `out`. */
+static err_t find_skipped_of(struct inplace *in, struct state *state, struct lsn_range range,
+                             struct buf *out, uint64_t *count)
+{
+    bool skipped[BATCH_EVENTS] = {false};
+    size_t shown = 0;
+    ASSERT(range.to - range.from <= BATCH_EVENTS);
+    for (int64_t lsn = range.from; lsn < range.to; lsn++) {
+        bool *flag = &skipped[lsn - range.from];
+        TRY(state_was_skipped(state, lsn, flag));
+        if (*flag && (*count)++ >= SKIPPED_SHOWN)
+            *flag = false;
+        shown += *flag;
+    }
+    return shown > 0 ? add_skipped(in, range, skipped, shown, out) : OK;
 }
 
 static err_t find_skipped(struct inplace *in, struct buf *out, uint64_t *ret_count)
@@ -226,14 +246,8 @@ static err_t find_skipped(struct inplace *in, struct buf *out, uint64_t *ret_cou
         return OK;
     TRY(op_state(in->op, &state));
     err_t err = OK;
-    for (size_t i = 0; i < in->range_count && err == OK; i++) {
-        for (int64_t lsn = in->ranges[i].from; lsn < in->ranges[i].to && err == OK; lsn++) {
-            bool skipped = false;
-            err = state_was_skipped(state, lsn, &skipped);
-            if (err == OK && skipped && (*ret_count)++ < SKIPPED_SHOWN)
-                err = add_skipped(in, lsn, out);
-        }
-    }
+    for (size_t i = 0; i < in->range_count && err == OK; i++)
+        err = find_skipped_of(in, state, in->ranges[i], out, ret_count);
     state_close(state);
     return err;
 }
