@@ -17,6 +17,8 @@ import requests
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SPILLWAY_BUILD", ROOT / "build"))
 SPILLWAY = BUILD / "spillway"
+# GitHub's published payloads.
+EXAMPLES = ROOT / "tests/node_modules/@octokit/webhooks-examples/api.github.com/index.json"
 READY_SECONDS_MAX = 60  # generous: sanitizer builds on a busy machine
 
 # A sanitizer's finding ends the server, so it fails the test; these mean nothing to a plain build.

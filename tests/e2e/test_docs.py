@@ -1,12 +1,9 @@
 """The documentation tells the truth: its commands are run, its lists compared with the program."""
-import pathlib
 import re
 import subprocess
 
 import pytest
-from conftest import SPILLWAY, clean_environment
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from conftest import ROOT, SPILLWAY, clean_environment
 
 
 def code_blocks(markdown):

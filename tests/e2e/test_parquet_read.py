@@ -5,7 +5,6 @@ import decimal
 import datetime
 import json
 import math
-import os
 import pathlib
 import random
 import subprocess
@@ -16,9 +15,9 @@ import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import BUILD
 
-BUILD = pathlib.Path(os.environ.get("SPILLWAY_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
-PQDUMP = pathlib.Path(os.environ.get("PQDUMP", BUILD / "subprojects/parquet/tests/pqdump"))
+PQDUMP = BUILD / "subprojects/parquet/tests/pqdump"
 ROWS = 5000
 
 

@@ -2,18 +2,17 @@
 GitHub's published examples as changes, restored and read back by SQL."""
 import datetime
 import json
-import pathlib
 
 import duckdb
 import polars
 import pyarrow.compute
 import pyarrow.parquet
 import pytest
+from conftest import EXAMPLES
 from recovery import (NAMESPACE, SMALL, Recorder, assert_same, covered_until, ingest_lines, now_us, read_parquet, restored,
                       run_bytes)
 from recovery_model import Change, parse_rfc3339, rfc3339
 
-EXAMPLES = pathlib.Path(__file__).parents[1] / "node_modules/@octokit/webhooks-examples/api.github.com/index.json"
 DOCUMENTS = {"id": "string", "doc": "string", "lsn": "int64", "ts": "timestamp[us, tz=UTC]"}
 DELTAS = {"op": "string", "pk": "string", "ts": "timestamp[us, tz=UTC]", "data": "string", "prev": "string",
           "bookmark": "string", "lsn": "int64"}

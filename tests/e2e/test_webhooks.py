@@ -2,16 +2,14 @@
 import hashlib
 import hmac
 import json
-import pathlib
 import time
 import uuid
 
 import pytest
 import requests
 import stripe
-from conftest import SECRETS
+from conftest import EXAMPLES, SECRETS
 
-EXAMPLES = pathlib.Path(__file__).parents[1] / "node_modules/@octokit/webhooks-examples/api.github.com/index.json"
 GITHUB_SECRET = SECRETS["GITHUB_WEBHOOK_SECRET"]
 STRIPE_SECRET = SECRETS["STRIPE_WEBHOOK_SECRET"]
 

@@ -3,13 +3,11 @@
  * client.
  *
  * Routes: POST /echo answers with the body it got (and its pieces' count in X-Pieces); GET /hold
- * answers when the
- * test calls server_release with its ?id=; GET /query tells its parameter `name`; GET /hang is only
- * ever aborted; POST /refuse answers 401 before the body; GET /big sends 32 MiB; /ok answers at
- * once; GET /client tells who asks;
- * GET /stream?n=N sends N pieces of 100,000 bytes, one after the other has left, and with &cut=1
- * then breaks off; GET /parts/@/x/@ tells the two parts; /public and /private are like /ok, with
- * CORS.
+ * answers when the test calls server_release with its ?id=; GET /query tells its parameter `name`;
+ * GET /hang is only ever aborted; POST /refuse answers 401 before the body; GET /big sends 32 MiB;
+ * /ok answers at once; GET /client tells who asks; GET /stream?n=N sends N pieces of 100,000 bytes,
+ * one after the other has left, and with &cut=1 then breaks off; GET /parts/@/x/@ tells the two
+ * parts; /public and /private are like /ok, with CORS.
  */
 #ifndef TESTS_UNIT_NET_SERVER_H
 #define TESTS_UNIT_NET_SERVER_H
