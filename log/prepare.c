@@ -34,6 +34,9 @@ char *shard_prepared_path(const struct shard *sh)
 
 /* Writing, on a worker ------------------------------------------------------------------------ */
 
+/* Never written, so that all of it is the kernel's one page of zeros. */
+static char zeros[PREPARE_STRETCH_BYTES];
+
 static err_t check_space(struct shard *sh)
 {
     uint64_t free_bytes = 0;
@@ -53,7 +56,6 @@ static err_t write_stretch(struct shard *sh, const char *path)
     unsigned flags = IO_WRITE | (sh->prepare_at == 0 ? IO_CREATE | IO_TRUNCATE : 0);
     CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
     size_t step = (size_t)MIN(PREPARE_STRETCH_BYTES, sh->prepare_bytes - sh->prepare_at);
-    CLEANUP(xfree_ptr) char *zeros = xcalloc(1, step);
     TRY(io_open(sh->log->options.io, path, flags, &file));
     TRY(io_file_pwrite(file, zeros, step, sh->prepare_at));
     TRY(io_file_sync(file));

@@ -13,9 +13,8 @@
 
 uint64_t shard_limit_for(const struct shard *sh, size_t ordinal)
 {
-    static const uint64_t growth[] = {MIB(16), MIB(64)};
     uint64_t limit = sh->log->options.segment_bytes;
-    return ordinal < ARRAY_LEN(growth) ? MIN(limit, growth[ordinal]) : limit;
+    return ordinal < 32 ? MIN(limit, MIB(16) << ordinal) : limit;
 }
 
 void shard_push_segment(struct shard *sh, struct segment *s)

@@ -329,10 +329,14 @@ err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count)
     sh->since_checkpoint += bytes;
     if (unlikely(shard_status(sh) == SHARD_FULL))
         shard_set_status(sh, SHARD_OPEN, "");
-    note_point(sh);
-    shard_maybe_prepare(sh);
     wake_waiters(sh);
     return OK;
+}
+
+void shard_upkeep(struct shard *sh)
+{
+    note_point(sh);
+    shard_maybe_prepare(sh);
 }
 
 /* Waiting ------------------------------------------------------------------------------------- */

@@ -20,6 +20,7 @@ static inline int64_t append_json(struct shard *sh, const char *const *json, siz
     builder_seal(b, &batch.data, &batch.len, &records);
     builder_free(b);
     assert_ok(shard_append(sh, &batch, 1));
+    shard_upkeep(sh);
     free(batch.data);
     return batch.base_offset;
 }

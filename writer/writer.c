@@ -310,6 +310,8 @@ static void commit_group(const struct writer *w, struct queue *q, struct write_b
         next = b->next;
         complete(b, &appends[i++], err, text);
     }
+    if (err == OK)
+        shard_upkeep(q->shard);
 }
 
 /** Gives the shard back, or, when it has more to do, to the next commit thread. A caller that is no

@@ -69,6 +69,7 @@ static void append_batch(struct shard *sh, size_t i)
     builder_seal(b, &batch.data, &batch.len, &count);
     err_t err = shard_append(sh, &batch, 1);
     ASSERT(err == OK);
+    shard_upkeep(sh);
     free(batch.data);
     builder_free(b);
 }

@@ -260,6 +260,7 @@ static void append_one(struct product *p, struct shard *sh)
     int64_t before = shard_high_watermark(sh);
     err = shard_append(sh, &batch, 1);
     ASSERT(err == OK && batch.base_offset == before && shard_high_watermark(sh) == before + 1);
+    shard_upkeep(sh);
     worker_pool_run(p->workers);
     free(batch.data);
     builder_free(b);

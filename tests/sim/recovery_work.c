@@ -70,8 +70,9 @@ static void make_event(struct recovery *w, struct buf *out)
                    rng_chance(&w->rng, 50) ? (int)NOISE_BYTES : 1, 0);
 }
 
-static void note_append(struct recovery *w, const struct shard *sh, int64_t end)
+static void note_append(struct recovery *w, struct shard *sh, int64_t end)
 {
+    shard_upkeep(sh);
     if (simdisk_is_off(w->disk))
         return; /* nobody heard of it */
     if (sh == w->other) {

@@ -63,6 +63,7 @@ static void append(struct fixture *f, int64_t us)
     struct append_batch a = {f->batch, (uint32_t)len, false, -1};
     clock_manual_advance_us(&f->clock, us);
     assert_ok(shard_append(f->shard, &a, 1));
+    shard_upkeep(f->shard);
 }
 
 static void a_busy_shard_leaves_its_plain_segment_for_a_prepared_one(void **state)
