@@ -129,7 +129,8 @@ static void note_success(struct space *sp, bool more)
     publish(sp);
     if (!sp->deltas || sp->delta_failed || sp->covered >= sp->asked_lsn)
         sp->asked = false;
-    sp->hurry = sp->hurry && (more || sp->asked);
+    bool waits = sp->asked && sp->round_state != ROUND_NONE; /* its end comes with a turn */
+    sp->hurry = sp->hurry && (more || (sp->asked && !waits));
     lock_cond_broadcast(&c->progress);
     lock_release(&c->lock);
 }
@@ -157,11 +158,11 @@ static void note_failure(struct space *sp, err_t err)
     lock_release(&c->lock);
 }
 
-static void take_turn(struct space *sp, bool deltas_asked)
+static void take_turn(struct space *sp, int64_t asked_lsn)
 {
     bool more = false;
     space_watch(sp, on_append);
-    err_t err = space_step(sp, deltas_asked, &more);
+    err_t err = space_step(sp, asked_lsn, &more);
     if (err != OK && atomic_load(&sp->cdc->stopping))
         return;
     if (err == OK)
@@ -176,7 +177,7 @@ static void take_turn(struct space *sp, bool deltas_asked)
 static int64_t wanted_ns(const struct space *sp)
 {
     int64_t at = sp->due_ns;
-    if (sp->hurry)
+    if (sp->hurry || sp->round_state == ROUND_LANDED)
         return 0;
     return sp->dirty ? MIN(at, sp->not_before_ns) : at;
 }
@@ -220,10 +221,10 @@ static void *cdc_main(void *arg)
             sleep_locked(c, wait_ns);
             continue;
         }
-        bool asked = sp->asked;
+        int64_t asked_lsn = sp->asked ? sp->asked_lsn : -1;
         sp->dirty = false;
         lock_release(&c->lock);
-        take_turn(sp, asked);
+        take_turn(sp, asked_lsn);
         lock_acquire(&c->lock);
     }
     lock_release(&c->lock);
@@ -243,6 +244,7 @@ err_t cdc_start(const struct cdc_options *options, struct cdc **ret_cdc)
     lock_init(&c->lock, LOCK_RANK_LEAF);
     lock_cond_init(&c->wake);
     lock_cond_init(&c->progress);
+    c->workers = options->store != NULL ? worker_pool_new(1) : NULL;
     log_each_stream(options->log, add_stream, c);
     log_on_create(options->log, on_create, c);
     int rc = pthread_create(&c->thread, NULL, cdc_main, c);
@@ -269,6 +271,7 @@ void cdc_stop(struct cdc *c)
     for (size_t i = 0; i < c->space_count; i++)
         space_free(c->spaces[i]);
     free(c->spaces);
+    worker_pool_free(c->workers);
     lock_cond_destroy(&c->wake);
     lock_cond_destroy(&c->progress);
     lock_destroy(&c->lock);

@@ -22,6 +22,27 @@ struct change_run {
     size_t count, cap;
 };
 
+/** Runs, by LSN. Plain data; all zero is empty. */
+struct change_runs {
+    struct change_run *first, *last; /* owned */
+    size_t count, bytes;             /* changes, and what all of it takes */
+};
+
+/** A round of deltas: what goes to the store, and how that ended. cdc_round.c says whose it is. */
+struct delta_round {
+    struct worker_job job;
+    struct space *space;
+    struct change_runs runs;
+    struct state_collection *collections; /* owned; the state's, as of lsn_to, by name */
+    size_t collection_count;
+    int64_t lsn_to, caught_us; /* the space's cursor and caught_us, as it began */
+    bool asked;                /* somebody waits for it */
+    err_t err;
+    char text[CDC_PROBLEM_BYTES]; /* of err */
+};
+
+enum round_state { ROUND_NONE, ROUND_RUNNING, ROUND_LANDED };
+
 /** Waits for appends to one shard. */
 struct shard_watch {
     struct shard_waiter waiter;
@@ -48,6 +69,7 @@ struct space {
     struct cdc_lag lag;      /* as of the last step */
     err_t problem_err;       /* what lag.problem is: ERR_NO_SPACE or ERR_IO */
     bool halted;             /* `full`, as of the last step */
+    enum round_state round_state;
 
     /* The thread's own. */
     struct state *state; /* NULL: not open */
@@ -62,11 +84,11 @@ struct space {
     char blocked[CDC_PROBLEM_BYTES]; /* why there are no deltas although there is a store, or "" */
     err_t blocked_err;
     unsigned delta_tries; /* to write them that failed in a row */
-    bool delta_failed;    /* in this step */
+    bool delta_failed;    /* in this step, those that somebody had asked for */
     bool full; /* as much is pending as is held: nothing is read until deltas are written */
     bool has_collections;
-    struct change_run *pending, **pending_end; /* applied, not in a delta; owned; by LSN */
-    size_t pending_count, pending_bytes;
+    struct change_runs pending; /* applied, neither in the store nor on the way to it */
+    struct delta_round round;
     int64_t delta_due_ns; /* monotonic; INT64_MAX: no age is set, or nothing is there to cover */
     unsigned tries;       /* failed in a row */
     struct shard_watch **watches; /* owned; per shard */
@@ -78,6 +100,7 @@ struct cdc {
     struct cdc_options options;
     char *data_dir; /* owned */
     pthread_t thread;
+    struct worker_pool *workers; /* owned; deltas are written here; NULL without a store */
     bool running;
     atomic_bool stopping;
     bool waits_over;           /* under lock: nobody waits for progress any more */
@@ -95,8 +118,9 @@ struct space *space_new(struct cdc *c, struct stream *s, const char *name);
 void space_free(struct space *sp);
 /** How long to wait after that many failures. */
 int64_t space_retry_ns(unsigned tries);
-/** Does one transaction's work, and what is due. *ret_more: there is more to do at once. */
-err_t space_step(struct space *sp, bool deltas_asked, bool *ret_more) MUST_USE;
+/** Does one transaction's work, and what is due. Deltas are asked for up to `asked_lsn`; -1: they
+ * are not. *ret_more: there is more to do at once. */
+err_t space_step(struct space *sp, int64_t asked_lsn, bool *ret_more) MUST_USE;
 /** Watches each shard that is new; `fn` is told of appends. */
 void space_watch(struct space *sp, void (*fn)(struct shard_waiter *w));
 /** After an error: lets go of the state, to open it anew. */
@@ -118,13 +142,26 @@ void change_run_free(struct change_run *run);
 
 /** Takes the run over: kept for the next delta, or freed. */
 void pending_add(struct space *sp, struct change_run *run);
-void pending_clear(struct space *sp);
-/** Writes deltas of everything pending and moves covered_until to the cursor. */
-err_t pending_write(struct space *sp) MUST_USE;
 /** Reads what the store has; then, from the log, what lies between that and the cursor.
  * ERR_AGAIN: that is too much to be held: the state must be made anew, with deltas on the way. */
 err_t pending_restore(struct space *sp) MUST_USE;
-/** More than this is not held: the namespace stands still until the store takes it. */
-size_t pending_bytes_max(const struct space *sp);
+/** As much is held, of what the store lacks, as is: the namespace stands still until the store
+ * takes it. */
+bool pending_is_full(const struct space *sp);
+void change_runs_free(struct change_runs *runs);
+/** Appends those of `from`, which is empty then. */
+void change_runs_move(struct change_runs *to, struct change_runs *from);
+
+/* cdc_round.c. On cdc's thread. */
+
+/** Begins a round with all that is pending, up to the cursor; none may be under way. Fails only
+ * where the state cannot be read. `asked`: somebody waits. */
+err_t round_start(struct space *sp, bool asked) MUST_USE;
+/** True when a round has ended since the last call: *ret_err says how. What it could not write is
+ * pending again. */
+bool round_take(struct space *sp, err_t *ret_err);
+bool round_is_running(struct space *sp);
+/** Waits for the end of the round that runs, if one does, and forgets it. */
+void round_abandon(struct space *sp);
 
 #endif

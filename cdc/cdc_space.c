@@ -39,7 +39,6 @@ struct space *space_new(struct cdc *c, struct stream *s, const char *name)
     sp->dirty = true;
     sp->due_ns = INT64_MAX;
     sp->delta_due_ns = INT64_MAX;
-    sp->pending_end = &sp->pending;
     sp->behind_since_us = clock_wall_us(c->options.clock);
     size_t len = MIN(strlen(name), sizeof(sp->lag.namespace_name) - 1);
     memcpy(sp->lag.namespace_name, name, len);
@@ -62,7 +61,8 @@ void space_close(struct space *sp)
         LOG_WARN("state_cursor_unsaved", F("state", sp->path),
                  F("next", "records without changes are read again"));
     close_file(sp);
-    pending_clear(sp);
+    round_abandon(sp);
+    change_runs_free(&sp->pending);
     sp->deltas = false;
     sp->delta_due_ns = INT64_MAX;
     sp->delta_tries = 0;
@@ -186,7 +186,7 @@ static err_t open_deltas(struct space *sp)
         sp->blocked_err = ERR_IO;
         LOG_ERROR("deltas_stopped", F("namespace", sp->name), F("err", sp->blocked),
                   F("next", "the state goes on without them"));
-        pending_clear(sp);
+        change_runs_free(&sp->pending);
         return OK;
     }
     sp->deltas = err == OK;
@@ -285,53 +285,73 @@ static void put_off_deltas(struct space *sp, err_t err, int64_t now_ns)
               F("next", "the state goes on; trying again"));
 }
 
-/** An error only where the state is damaged; what the store has against it is put off. */
-static err_t write_deltas(struct space *sp, bool asked)
+/** How the round went that has ended, where one has. False where deltas up to `asked_lsn` are still
+ * to be tried. */
+static bool take_round(struct space *sp, int64_t asked_lsn, int64_t now_ns)
 {
-    int64_t now_ns = clock_mono_ns(sp->cdc->options.clock);
-    set_delta_timer(sp, now_ns);
-    bool due = now_ns >= sp->delta_due_ns ||
-               (sp->delta_tries == 0 && sp->pending_bytes >= sp->cdc->options.delta_bytes);
-    if (!sp->deltas || (!asked && !due))
-        return OK;
-    err_t err = pending_write(sp);
-    if (state_is_damaged(sp->state))
-        return err;
+    err_t err;
+    if (!round_take(sp, &err))
+        return false;
+    sp->delta_due_ns = INT64_MAX;
     if (err != OK) {
+        sp->delta_failed = sp->round.asked;
         put_off_deltas(sp, err, now_ns);
-        return OK;
+        return sp->round.asked;
     }
     *sp->blocked = '\0';
     sp->delta_tries = 0;
-    sp->delta_due_ns = INT64_MAX;
+    return sp->round.asked && sp->covered >= asked_lsn;
+}
+
+/** Begins a round where one is due or asked for. An error only where the state is damaged. */
+static err_t start_round(struct space *sp, bool asked)
+{
+    int64_t now_ns = clock_mono_ns(sp->cdc->options.clock);
+    if (!sp->deltas || round_is_running(sp))
+        return OK;
     set_delta_timer(sp, now_ns);
+    bool due = now_ns >= sp->delta_due_ns ||
+               (sp->delta_tries == 0 && sp->pending.bytes >= sp->cdc->options.delta_bytes);
+    if (!asked && !due)
+        return OK;
+    sp->delta_due_ns = INT64_MAX;
+    err_t err = round_start(sp, asked);
+    if (err == OK || state_is_damaged(sp->state))
+        return err;
+    sp->delta_failed = asked;
+    put_off_deltas(sp, err, now_ns);
     return OK;
 }
 
-err_t space_step(struct space *sp, bool deltas_asked, bool *ret_more)
+static err_t open_where_closed(struct space *sp)
+{
+    if (sp->state != NULL)
+        return OK;
+    err_t err = open_all(sp);
+    if (err != OK) {
+        close_file(sp); /* half open: nothing of it is used */
+        change_runs_free(&sp->pending);
+    }
+    return err;
+}
+
+err_t space_step(struct space *sp, int64_t asked_lsn, bool *ret_more)
 {
     struct clock *clock = sp->cdc->options.clock;
     struct shard *sh = stream_shard(sp->stream, 0);
     *ret_more = false;
-    if (sp->state == NULL) {
-        err_t err = open_all(sp);
-        if (err != OK) {
-            close_file(sp); /* half open: nothing of it is used */
-            pending_clear(sp);
-            return err;
-        }
-    }
+    TRY(open_where_closed(sp));
+    sp->delta_failed = false;
+    bool served = take_round(sp, asked_lsn, clock_mono_ns(clock));
+    bool asked = asked_lsn >= 0 && !served;
+    sp->full = pending_is_full(sp);
+    if (sp->full)
+        return start_round(sp, asked);
     /* The time first: what is acknowledged later lies at or above `to`. */
     sp->sampled_us = clock_wall_us(clock);
     int64_t to = shard_high_watermark(sh);
-    sp->delta_failed = false;
-    if (sp->pending_bytes >= pending_bytes_max(sp))
-        TRY(write_deltas(sp, deltas_asked));
-    sp->full = sp->pending_bytes >= pending_bytes_max(sp);
-    if (sp->full)
-        return OK;
     TRY(apply_new(sp, to, ret_more));
     if (sp->cursor >= to)
         sp->caught_us = sp->sampled_us;
-    return write_deltas(sp, deltas_asked && sp->cursor >= to);
+    return start_round(sp, asked && sp->cursor >= to);
 }

@@ -90,7 +90,7 @@ struct recovery {
     struct simdisk *disk;
     struct io *io;
     struct clock_manual clock;
-    struct worker_pool *workers;
+    struct worker_pool *workers, *rounds; /* the log's; the engine's, for deltas */
     struct log *log;
     struct shard *shard, *other; /* shard 0, and one where no change belongs */
     struct store *store;

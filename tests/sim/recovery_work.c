@@ -159,11 +159,14 @@ bool rec_step(struct recovery *w, bool deltas)
     struct space *sp = w->space;
     bool more = false;
     int64_t before = sp->deltas ? sp->covered : -1;
-    err_t err = space_step(sp, deltas, &more);
+    err_t err = space_step(sp, deltas ? shard_high_watermark(w->shard) : -1, &more);
+    if (deltas || rng_chance(&w->rng, 60)) /* else the round goes on while others write */
+        worker_pool_run(w->rounds);
     if (simdisk_is_off(w->disk))
         return false;
     if (err != OK) {
         rec_expect(w, err, "a step of the engine");
+        worker_pool_run(w->rounds);
         space_close(sp); /* as its thread does */
         return false;
     }
@@ -176,14 +179,15 @@ bool rec_step(struct recovery *w, bool deltas)
         w->covered = MAX(w->covered, sp->covered);
     else if (!sp->deltas && !w->faulty)
         rec_fail(w, "there are no deltas any more: %s", sp->blocked);
-    return more;
+    return more || (deltas && sp->round_state != ROUND_NONE);
 }
 
 void rec_catch_up(struct recovery *w, bool deltas)
 {
-    while (rec_step(w, deltas))
-        ;
     int64_t end = shard_high_watermark(w->shard);
+    bool asked = deltas;
+    while (rec_step(w, asked))
+        asked = asked && w->space->covered < end;
     if (!rec_alive(w) || w->faulty)
         return;
     if (w->space->cursor != end)

@@ -114,7 +114,11 @@ static err_t open_engine(struct recovery *w)
                                       .delta_bytes = KIB(8),
                                       .rebuild = rebuild_state,
                                       .rebuild_arg = w},
-                          .data_dir = (char[]){REC_DATA}};
+                          .data_dir = (char[]){REC_DATA},
+                          .workers = w->rounds};
+    lock_init(&w->cdc.lock, LOCK_RANK_LEAF);
+    lock_cond_init(&w->cdc.wake);
+    lock_cond_init(&w->cdc.progress);
     w->space = space_new(&w->cdc, shard_stream(w->shard), REC_NAMESPACE);
     space_watch(w->space, on_append);
     struct source_options options = {.io = w->io,
@@ -139,6 +143,7 @@ static err_t open_all(struct recovery *w)
 err_t rec_open(struct recovery *w)
 {
     w->workers = worker_pool_new(0);
+    w->rounds = worker_pool_new(0);
     err_t err = open_all(w);
     if (err != OK || simdisk_is_off(w->disk)) {
         struct err_detail kept = *err_last();
@@ -151,8 +156,14 @@ err_t rec_open(struct recovery *w)
 
 void rec_close(struct recovery *w)
 {
-    if (w->space != NULL)
+    if (w->rounds != NULL)
+        worker_pool_run(w->rounds);
+    if (w->space != NULL) {
         space_free(TAKE(w->space));
+        lock_cond_destroy(&w->cdc.wake);
+        lock_cond_destroy(&w->cdc.progress);
+        lock_destroy(&w->cdc.lock);
+    }
     source_close(TAKE(w->live));
     source_close(TAKE(w->files));
     store_close(TAKE(w->store));
@@ -161,6 +172,7 @@ void rec_close(struct recovery *w)
     if (w->log != NULL)
         (simdisk_is_off(w->disk) ? log_abandon : log_close)(TAKE(w->log));
     worker_pool_free(TAKE(w->workers));
+    worker_pool_free(TAKE(w->rounds));
     if (simdisk_open_files(w->disk) != 0) {
         w->failed = true;
         (void)snprintf(w->failure, sizeof(w->failure), "files were left open");
