@@ -121,6 +121,11 @@ class Bench:
                           ["pages", "CPU s/GB"],
                           [[kind, self.report.median(kind + "_cpu_s_per_gb", bench="limit.page_cache")]
                            for kind in ("fresh", "again")])
+        self.report.table("the machine: the same arithmetic on one CPU and on all (medians)",
+                          ["CPUs", "CPU us per unit", "stalls > 1 ms per CPU s", "share of time", "longest ms"],
+                          [[mode] + [self.report.median(f, bench="limit.cpu", mode=mode)
+                                     for f in ("cpu_us_per_unit", "stalls_per_cpu_s", "stalled_share",
+                                               "longest_stall_ms")] for mode in ("one", "all")])
 
     # ---- fetch -------------------------------------------------------------------------------------
 

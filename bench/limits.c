@@ -2,14 +2,22 @@
  * bench/limits.c: what this machine can do at most, measured with the fewest calls that do it, so
  * that a result can be read against the limit that binds it.
  *
- *   sync      one write of N bytes and one fdatasync, again and again, in the directory given:
- *             "append" to a growing file, "overwrite" of a file of zeros written and synced before
- *             (the two ways in which Spillway commits a group)
- *   page_cache  CPU of write() alone, into pages that the kernel has to find first ("fresh") and
- * into pages that the file has already ("again"): where a virtual machine gets its memory from the
- * host page by page, the first costs many times the second, and every log pays it sendfile  a file
- * in the page cache sent with sendfile over TCP on 127.0.0.1 to a thread that reads it: into a
- * buffer of 1 MiB as a client must ("buffer"), or dropped in the kernel with MSG_TRUNC ("discard")
+ * sync: one write of N bytes and one fdatasync, again and again, in the directory given: "append"
+ * to a growing file, "overwrite" of a file of zeros written and synced before (the two ways in
+ * which Spillway commits a group).
+ *
+ * page_cache: CPU of write() alone, into pages that the kernel has to find first ("fresh") and into
+ * pages that the file has already ("again"). Where a virtual machine gets its memory from the host
+ * page by page, the first costs many times the second, and every log pays it.
+ *
+ * cpu: the same arithmetic on one CPU and on all of them at once: the CPU seconds that a unit of it
+ * costs, and the times when a unit took a millisecond longer than it does. Where they rise with all
+ * CPUs busy, these are threads of one core or the host gives them to others in between, and every
+ * figure of CPU seconds or of latency under load carries that.
+ *
+ * sendfile: a file in the page cache sent with sendfile over TCP on 127.0.0.1 to a thread that
+ * reads it: into a buffer of 1 MiB as a client must ("buffer"), or dropped in the kernel with
+ * MSG_TRUNC ("discard").
  *
  * Prints one JSON line per measurement.
  */
@@ -34,6 +42,9 @@
 #define FRESH_BYTES MIB(2048) /* more than the kernel has at hand from files just deleted */
 #define READ_BUFFER MIB(1)
 #define CONNS_MAX 2
+#define CPUS_MAX 64
+#define UNIT_STEPS 20000 /* of arithmetic: some 20 us */
+#define STALL_NS UINT64_C(1000000)
 
 struct options {
     const char *directory;
@@ -124,6 +135,65 @@ static void measure_page_cache(const struct options *o)
            fresh, again);
     fflush(stdout);
     close(fd);
+}
+
+/** A CPU kept busy. */
+struct spin {
+    uint64_t until_ns;
+    uint64_t units; /* these are written by the thread before it ends */
+    uint64_t sum;
+    uint64_t stalls, stalled_ns, longest_ns;
+    double cpu_s;
+};
+
+static void *spin_run(void *arg)
+{
+    struct spin *s = arg;
+    double cpu = bench_thread_cpu_s();
+    uint64_t last = bench_now_ns();
+
+    while (last < s->until_ns) {
+        for (unsigned i = 0; i < UNIT_STEPS; i++)
+            s->sum += bench_random(&s->sum);
+        s->units++;
+        uint64_t now = bench_now_ns();
+        if (now - last > STALL_NS) {
+            s->stalls++;
+            s->stalled_ns += now - last;
+            s->longest_ns = MAX(s->longest_ns, now - last);
+        }
+        last = now;
+    }
+    s->cpu_s = bench_thread_cpu_s() - cpu;
+    return NULL;
+}
+
+static void measure_cpu(const struct options *o, size_t cpus)
+{
+    struct spin spins[CPUS_MAX], total = {0};
+    pthread_t threads[CPUS_MAX];
+    uint64_t until = bench_now_ns() + (uint64_t)(o->seconds * 1e9);
+
+    for (size_t i = 0; i < cpus; i++) {
+        spins[i] = (struct spin){.until_ns = until, .sum = i};
+        if (pthread_create(&threads[i], NULL, spin_run, &spins[i]) != 0)
+            bench_die("cannot start a thread");
+    }
+    for (size_t i = 0; i < cpus; i++) {
+        pthread_join(threads[i], NULL);
+        total.units += spins[i].units;
+        total.cpu_s += spins[i].cpu_s;
+        total.stalls += spins[i].stalls;
+        total.stalled_ns += spins[i].stalled_ns;
+        total.longest_ns = MAX(total.longest_ns, spins[i].longest_ns);
+    }
+    printf("{\"bench\":\"limit.cpu\",\"mode\":\"%s\",\"cpus\":%zu,\"cpu_us_per_unit\":%.2f,"
+           "\"stalls_per_cpu_s\":%.1f,\"stalled_share\":%.4f,\"longest_stall_ms\":%.2f}\n",
+           cpus == 1 ? "one" : "all", cpus, total.cpu_s * 1e6 / (double)total.units,
+           (double)total.stalls / (o->seconds * (double)cpus),
+           (double)total.stalled_ns / 1e9 / (o->seconds * (double)cpus),
+           (double)total.longest_ns / 1e6);
+    fflush(stdout);
 }
 
 /** One connection: a thread that sends the file over and over, and one that reads it. */
@@ -223,8 +293,8 @@ static void measure_sendfile(const struct options *o, bool discard, size_t conns
 }
 
 static const char usage[] = "Usage: limits [--seconds S] [--only sync|sendfile] DIRECTORY\n"
-                            "Measures fdatasync in DIRECTORY and sendfile over loopback, S seconds "
-                            "(2) for each figure.\n"
+                            "Measures fdatasync in DIRECTORY, page cache and CPU (sync), and "
+                            "sendfile over loopback,\nS seconds (2) for each figure.\n"
                             "Example: limits --only sync /var/tmp\n";
 
 int main(int argc, char **argv)
@@ -245,8 +315,11 @@ int main(int argc, char **argv)
         measure_sync(&o, groups[i], false);
         measure_sync(&o, groups[i], true);
     }
-    if (o.sync)
+    if (o.sync) {
         measure_page_cache(&o);
+        measure_cpu(&o, 1);
+        measure_cpu(&o, MIN((size_t)sysconf(_SC_NPROCESSORS_ONLN), (size_t)CPUS_MAX));
+    }
     if (o.sendfile) {
         measure_sendfile(&o, false, 1);
         measure_sendfile(&o, false, 2);
