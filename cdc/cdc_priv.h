@@ -160,7 +160,8 @@ err_t round_start(struct space *sp, bool asked) MUST_USE;
 /** True when a round has ended since the last call: *ret_err says how. What it could not write is
  * pending again. */
 bool round_take(struct space *sp, err_t *ret_err);
-bool round_is_running(struct space *sp);
+/** Running, or ended and not taken. */
+bool round_is_under_way(struct space *sp);
 /** Waits for the end of the round that runs, if one does, and forgets it. */
 void round_abandon(struct space *sp);
 

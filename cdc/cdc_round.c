@@ -243,15 +243,15 @@ static enum round_state get_state(struct space *sp)
     return state;
 }
 
-bool round_is_running(struct space *sp)
+bool round_is_under_way(struct space *sp)
 {
-    return get_state(sp) == ROUND_RUNNING;
+    return get_state(sp) != ROUND_NONE;
 }
 
 err_t round_start(struct space *sp, bool asked)
 {
     struct delta_round *r = &sp->round;
-    ASSERT(get_state(sp) == ROUND_NONE);
+    ASSERT(!round_is_under_way(sp));
     err_t err = state_each_collection(sp->state, add_collection, r);
     if (err != OK) {
         free_collections(r);

@@ -307,7 +307,7 @@ static bool take_round(struct space *sp, int64_t asked_lsn, int64_t now_ns)
 static err_t start_round(struct space *sp, bool asked)
 {
     int64_t now_ns = clock_mono_ns(sp->cdc->options.clock);
-    if (!sp->deltas || round_is_running(sp))
+    if (!sp->deltas || round_is_under_way(sp))
         return OK;
     set_delta_timer(sp, now_ns);
     bool due = now_ns >= sp->delta_due_ns ||
