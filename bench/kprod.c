@@ -21,6 +21,7 @@
 
 #define RING_BYTES MIB(64)
 #define POLL_EVERY 512       /* records between looks at delivery reports */
+#define CLOCK_EVERY 16       /* reports that share one look at the clock: a few microseconds */
 #define RATE_TICK_NS 1000000 /* an open-loop producer sends what is due each millisecond */
 
 struct options {
@@ -49,6 +50,8 @@ struct run {
     uint64_t delivered; /* in the window */
     uint64_t delivered_bytes;
     uint64_t produced;
+    uint64_t now_ns;
+    unsigned now_left; /* reports that now_ns is still good for */
     struct hist latency;
 };
 
@@ -72,15 +75,26 @@ static void build_records(struct run *r)
 static void on_delivery(rd_kafka_t *client UNUSED, const rd_kafka_message_t *message, void *opaque)
 {
     struct run *r = opaque;
-    uint64_t now = bench_now_ns();
 
+    if (r->now_left == 0) {
+        r->now_ns = bench_now_ns();
+        r->now_left = CLOCK_EVERY;
+    }
+    r->now_left--;
     if (message->err)
         bench_die("a record was not delivered: %s", rd_kafka_err2str(message->err));
-    if (now < r->from_ns || now >= r->until_ns)
+    if (r->now_ns < r->from_ns || r->now_ns >= r->until_ns)
         return;
     r->delivered++;
     r->delivered_bytes += message->len;
-    hist_record(&r->latency, now - (uint64_t)(uintptr_t)message->_private);
+    hist_record(&r->latency, r->now_ns - (uint64_t)(uintptr_t)message->_private);
+}
+
+/** Takes the delivery reports that are there, or waits for some. */
+static void take_reports(struct run *r, int wait_ms)
+{
+    r->now_left = 0;
+    rd_kafka_poll(r->client, wait_ms);
 }
 
 static void produce_one(struct run *r, uint64_t due_ns)
@@ -92,7 +106,7 @@ static void produce_one(struct run *r, uint64_t due_ns)
                             (void *)(uintptr_t)due_ns) != 0) {
         if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL)
             bench_die("produce: %s", rd_kafka_err2str(rd_kafka_last_error()));
-        rd_kafka_poll(r->client, 5);
+        take_reports(r, 5);
     }
     r->next = r->next + 1 == r->count ? 0 : r->next + 1;
     r->produced++;
@@ -105,7 +119,7 @@ static void produce_closed(struct run *r)
     while (now < r->until_ns) {
         for (int i = 0; i < POLL_EVERY; i++)
             produce_one(r, now);
-        rd_kafka_poll(r->client, 0);
+        take_reports(r, 0);
         now = bench_now_ns();
     }
 }
@@ -119,7 +133,7 @@ static void produce_open(struct run *r, uint64_t begin)
         uint64_t due;
         while ((due = begin + (uint64_t)((double)r->produced * ns_per_record)) <= now)
             produce_one(r, due);
-        rd_kafka_poll(r->client, 0);
+        take_reports(r, 0);
         struct timespec tick = {.tv_nsec = RATE_TICK_NS};
         nanosleep(&tick, NULL);
         now = bench_now_ns();
