@@ -41,8 +41,8 @@ struct log_state_ops {
 struct log_options {
     struct io *io;
     struct clock *clock;
-    const char *data_dir;        /* created when absent; its parent must exist */
-    uint64_t segment_bytes;      /* upper bound; a shard's first is of 16 MiB, each next twice that */
+    const char *data_dir;   /* created when absent; its parent must exist */
+    uint64_t segment_bytes; /* upper bound; a shard's first is of 16 MiB, each next twice that */
     struct worker_pool *workers; /* prepares segments, writes indexes and checkpoints */
     struct log_state_ops state;  /* may be all NULL */
     uint64_t checkpoint_bytes;   /* a checkpoint of that state per this much log; 0: 64 MiB */
@@ -128,9 +128,9 @@ struct append_batch {
  * Thread: the one that holds the shard.
  */
 err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count) MUST_USE;
-/** To be called after a successful shard_append, once those who wait for it have their answer: it may
- * take another sync (the recovery point's) and calls for the next segment's zeros. Thread: the one
- * that holds the shard. */
+/** To be called after a successful shard_append, once those who wait for it have their answer: it
+ * may take another sync (the recovery point's) and calls for the next segment's zeros. Thread: the
+ * one that holds the shard. */
 void shard_upkeep(struct shard *sh);
 /** What shard_append would refuse now: ERR_READ_ONLY, or ERR_NO_SPACE within a second of a full
  * disk (later an append is let through as the probe). Any thread. */
