@@ -50,6 +50,8 @@ static void run_hooks(struct reactor *r)
  * then the output, and the hooks for what the later messages let in. */
 static void turn_end(struct reactor *r)
 {
+    r->gathering = false;
+    uv_idle_stop(&r->again);
     run_inbox(r);
     run_hooks(r);
     bool more = has_messages(r);
@@ -62,17 +64,35 @@ static void turn_end(struct reactor *r)
         uv_async_send(&r->wake);
 }
 
+static bool hooks_gather(struct reactor *r)
+{
+    bool gathers = false;
+    for (struct reactor_turn_hook *hook = r->hooks; hook != NULL; hook = hook->next)
+        gathers = (hook->gathers != NULL && hook->gathers(hook)) || gathers;
+    return gathers;
+}
+
+static void on_again(uv_idle_t *again)
+{
+    (void)again; /* that it is active is what it is for */
+}
+
 static void on_check(uv_check_t *check)
 {
     struct reactor *r = check->data;
-    if (r->in_turn)
+    if (!r->in_turn)
+        return;
+    r->gathering = hooks_gather(r);
+    if (r->gathering)
+        uv_idle_start(&r->again, on_again);
+    else
         turn_end(r);
 }
 
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct reactor *r = prepare->data;
-    if (r->in_turn || r->dirty != NULL)
+    if ((r->in_turn || r->dirty != NULL) && !r->gathering)
         turn_end(r);
 }
 
@@ -102,6 +122,7 @@ static void init_handles(struct reactor *r)
     uv_async_init(&r->loop, &r->wake, on_wake);
     uv_check_init(&r->loop, &r->check);
     uv_check_start(&r->check, on_check);
+    uv_idle_init(&r->loop, &r->again);
     uv_prepare_init(&r->loop, &r->prepare);
     uv_prepare_start(&r->prepare, on_prepare);
     r->wake.data = r->check.data = r->prepare.data = r;
@@ -114,6 +135,7 @@ static void close_handles(struct reactor *r)
 {
     uv_close((uv_handle_t *)&r->wake, on_handle_closed);
     uv_close((uv_handle_t *)&r->check, on_handle_closed);
+    uv_close((uv_handle_t *)&r->again, on_handle_closed);
     uv_close((uv_handle_t *)&r->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&r->wheel.timer, on_handle_closed);
     uv_run(&r->loop, UV_RUN_DEFAULT);

@@ -22,10 +22,15 @@ struct reactor_msg {
 
 /** Called on the reactor's thread at the end of each turn of the loop that handled I/O or messages,
  * before it sleeps, and again where messages came meanwhile: the place to seal open batches. May
- * wait for a quick disk. Embedded in the owner; stays registered for the loop's life. */
+ * wait for a quick disk. Embedded in the owner; stays registered for the loop's life.
+ *
+ * `gathers` (may be NULL) is asked before: while one says true, the sockets are looked at once
+ * more, without sleeping, before the turn ends. It says so only where the last look brought
+ * something. */
 struct reactor_turn_hook {
     struct reactor_turn_hook *next;
     void (*run)(struct reactor_turn_hook *hook);
+    bool (*gathers)(struct reactor_turn_hook *hook);
 };
 
 /** Starts `count` reactors (1..64), each with its own thread. `index` of each is 0..count-1. */

@@ -29,7 +29,9 @@ struct reactor {
     int start_error;
     _Atomic(struct reactor_msg *) inbox; /* newest first */
     struct reactor_turn_hook *hooks;
-    bool in_turn; /* between the first callback of a turn and its end */
+    bool in_turn;    /* between the first callback of a turn and its end */
+    bool gathering;  /* the turn goes on with the next poll, */
+    uv_idle_t again; /* which does not sleep */
     bool stopping;
     struct conn *dirty; /* connections with output to flush, in any order */
     struct out_pool out_pool;

@@ -9,6 +9,8 @@
 #include "writer/key_index.h"
 
 #define SPARE_BUILDERS 8
+#define GATHER_LOOKS 16          /* for more requests, before a batch is sealed, */
+#define GATHER_BYTES_MAX KIB(64) /* that holds less than this */
 
 /** A sealed batch on its way, with the requests in it. */
 struct flight {
@@ -37,6 +39,8 @@ struct appender {
     struct builder *spare[SPARE_BUILDERS];
     unsigned spare_count;
     unsigned in_flight;
+    uint64_t joined, seen; /* requests, ever; of these, before the last look */
+    unsigned looks;        /* in this turn */
 };
 
 struct builder *appender_take_builder(struct appender *a)
@@ -153,9 +157,19 @@ static void open_batch_seal(struct appender *a, struct open_batch *o, bool alone
     answer_all(requests, &result);
 }
 
+/** A sync costs many requests' worth of time: those that are there already share it. */
+static bool gathers(struct reactor_turn_hook *hook)
+{
+    struct appender *a = CONTAINER_OF(hook, struct appender, hook);
+    bool grew = a->joined > a->seen;
+    a->seen = a->joined;
+    return grew && ++a->looks < GATHER_LOOKS && builder_bytes(a->open->builder) < GATHER_BYTES_MAX;
+}
+
 static void turn_end(struct reactor_turn_hook *hook)
 {
     struct appender *a = CONTAINER_OF(hook, struct appender, hook);
+    a->looks = 0;
     unsigned filled = 0;
     for (struct open_batch *o = a->open; o != NULL; o = o->next)
         filled += o->requests != NULL;
@@ -189,6 +203,7 @@ struct appender *appender_new(struct writer *w, struct reactor *r, enum batch_co
     a->reactor = r;
     a->codec = codec;
     a->hook.run = turn_end;
+    a->hook.gathers = gathers;
     reactor_add_turn_hook(r, &a->hook);
     return a;
 }
@@ -231,6 +246,7 @@ void appender_join(struct appender *a, struct shard *sh, struct builder_mark mar
     req->next = NULL;
     *o->requests_tail = req;
     o->requests_tail = &req->next;
+    a->joined++;
     if (key != NULL) {
         key->last_delta = count - 1;
         key->next = o->keys;
