@@ -129,7 +129,7 @@ static void note_success(struct space *sp, bool more)
     publish(sp);
     if (!sp->deltas || sp->delta_failed || sp->covered >= sp->asked_lsn)
         sp->asked = false;
-    bool waits = sp->asked && sp->round_state != ROUND_NONE; /* its end comes with a turn */
+    bool waits = sp->asked && sp->round_state != JOB_NONE; /* its end comes with a turn */
     sp->hurry = sp->hurry && (more || (sp->asked && !waits));
     lock_cond_broadcast(&c->progress);
     lock_release(&c->lock);
@@ -177,7 +177,7 @@ static void take_turn(struct space *sp, int64_t asked_lsn)
 static int64_t wanted_ns(const struct space *sp)
 {
     int64_t at = sp->due_ns;
-    if (sp->hurry || sp->round_state == ROUND_LANDED)
+    if (sp->hurry || sp->round_state == JOB_LANDED || sp->checkpoint_state == JOB_LANDED)
         return 0;
     return sp->dirty ? MIN(at, sp->not_before_ns) : at;
 }
@@ -244,7 +244,7 @@ err_t cdc_start(const struct cdc_options *options, struct cdc **ret_cdc)
     lock_init(&c->lock, LOCK_RANK_LEAF);
     lock_cond_init(&c->wake);
     lock_cond_init(&c->progress);
-    c->workers = options->store != NULL ? worker_pool_new(1) : NULL;
+    c->workers = worker_pool_new(2);
     log_each_stream(options->log, add_stream, c);
     log_on_create(options->log, on_create, c);
     int rc = pthread_create(&c->thread, NULL, cdc_main, c);

@@ -41,7 +41,8 @@ struct delta_round {
     char text[CDC_PROBLEM_BYTES]; /* of err */
 };
 
-enum round_state { ROUND_NONE, ROUND_RUNNING, ROUND_LANDED };
+/** Of work that a worker does for a space. */
+enum job_state { JOB_NONE, JOB_RUNNING, JOB_LANDED };
 
 /** Waits for appends to one shard. */
 struct shard_watch {
@@ -69,7 +70,7 @@ struct space {
     struct cdc_lag lag;      /* as of the last step */
     err_t problem_err;       /* what lag.problem is: ERR_NO_SPACE or ERR_IO */
     bool halted;             /* `full`, as of the last step */
-    enum round_state round_state;
+    enum job_state round_state, checkpoint_state;
 
     /* The thread's own. */
     struct state *state; /* NULL: not open */
@@ -89,6 +90,9 @@ struct space {
     bool has_collections;
     struct change_runs pending; /* applied, neither in the store nor on the way to it */
     struct delta_round round;
+    struct worker_job checkpoint;
+    err_t checkpoint_err; /* how it ended */
+    char checkpoint_text[CDC_PROBLEM_BYTES];
     int64_t delta_due_ns; /* monotonic; INT64_MAX: no age is set, or nothing is there to cover */
     unsigned tries;       /* failed in a row */
     struct shard_watch **watches; /* owned; per shard */
@@ -100,7 +104,7 @@ struct cdc {
     struct cdc_options options;
     char *data_dir; /* owned */
     pthread_t thread;
-    struct worker_pool *workers; /* owned; deltas are written here; NULL without a store */
+    struct worker_pool *workers; /* owned; for deltas and checkpoints */
     bool running;
     atomic_bool stopping;
     bool waits_over;           /* under lock: nobody waits for progress any more */
@@ -152,7 +156,7 @@ void change_runs_free(struct change_runs *runs);
 /** Appends those of `from`, which is empty then. */
 void change_runs_move(struct change_runs *to, struct change_runs *from);
 
-/* cdc_round.c. On cdc's thread. */
+/* cdc_round.c, cdc_jobs.c. On cdc's thread. */
 
 /** Begins a round with all that is pending, up to the cursor; none may be under way. Fails only
  * where the state cannot be read. `asked`: somebody waits. */
@@ -162,7 +166,20 @@ err_t round_start(struct space *sp, bool asked) MUST_USE;
 bool round_take(struct space *sp, err_t *ret_err);
 /** Running, or ended and not taken. */
 bool round_is_under_way(struct space *sp);
-/** Waits for the end of the round that runs, if one does, and forgets it. */
-void round_abandon(struct space *sp);
+/** Frees what one has left. None runs. */
+void round_forget(struct space *sp);
+/** What has become of a job of the space; `state` is one of its job_states. Under the lock. */
+enum job_state space_job_look(struct space *sp, const enum job_state *state);
+void space_job_set(struct space *sp, enum job_state *state, enum job_state to);
+/** Hands it to a worker. */
+void space_job_begin(struct space *sp, enum job_state *state, struct worker_job *job);
+/** On the worker, when it is done. */
+void space_job_land(struct space *sp, enum job_state *state);
+/** Has the state's WAL copied into its file, where that is due, and takes the end of it. While it
+ * is catching up the thread does so itself: beside large transactions pages are copied twice, and
+ * nobody reads what is new before the end. */
+err_t checkpoint_tend(struct space *sp, bool catching_up) MUST_USE;
+/** Waits for the end of what runs, and forgets it. */
+void space_jobs_abandon(struct space *sp);
 
 #endif

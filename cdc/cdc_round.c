@@ -198,15 +198,10 @@ static err_t write_all(const struct delta_round *r)
 static void round_run(struct worker_job *job)
 {
     struct delta_round *r = CONTAINER_OF(job, struct delta_round, job);
-    struct cdc *c = r->space->cdc;
     r->err = write_all(r);
     if (r->err != OK)
         snprintf(r->text, sizeof(r->text), "%s", err_text(r->err));
-    lock_acquire(&c->lock);
-    r->space->round_state = ROUND_LANDED;
-    lock_cond_signal(&c->wake);
-    lock_cond_broadcast(&c->progress);
-    lock_release(&c->lock);
+    space_job_land(r->space, &r->space->round_state);
 }
 
 /* The round, on cdc's thread ------------------------------------------------------------------ */
@@ -228,24 +223,9 @@ static void free_collections(struct delta_round *r)
     r->collection_count = 0;
 }
 
-static void set_state(struct space *sp, enum round_state state)
-{
-    lock_acquire(&sp->cdc->lock);
-    sp->round_state = state;
-    lock_release(&sp->cdc->lock);
-}
-
-static enum round_state get_state(struct space *sp)
-{
-    lock_acquire(&sp->cdc->lock);
-    enum round_state state = sp->round_state;
-    lock_release(&sp->cdc->lock);
-    return state;
-}
-
 bool round_is_under_way(struct space *sp)
 {
-    return get_state(sp) != ROUND_NONE;
+    return space_job_look(sp, &sp->round_state) != JOB_NONE;
 }
 
 err_t round_start(struct space *sp, bool asked)
@@ -265,15 +245,14 @@ err_t round_start(struct space *sp, bool asked)
     r->caught_us = sp->caught_us;
     change_runs_move(&r->runs, &sp->pending);
     r->job.run = round_run;
-    set_state(sp, ROUND_RUNNING);
-    worker_submit(sp->cdc->workers, &r->job);
+    space_job_begin(sp, &sp->round_state, &r->job);
     return OK;
 }
 
 bool round_take(struct space *sp, err_t *ret_err)
 {
     struct delta_round *r = &sp->round;
-    if (get_state(sp) != ROUND_LANDED)
+    if (space_job_look(sp, &sp->round_state) != JOB_LANDED)
         return false;
     free_collections(r);
     if (r->err == OK) {
@@ -284,18 +263,12 @@ bool round_take(struct space *sp, err_t *ret_err)
         change_runs_move(&sp->pending, &r->runs);
     }
     *ret_err = r->err == OK ? OK : err_fail(r->err, "%s", r->text);
-    set_state(sp, ROUND_NONE);
+    space_job_set(sp, &sp->round_state, JOB_NONE);
     return true;
 }
 
-void round_abandon(struct space *sp)
+void round_forget(struct space *sp)
 {
-    struct cdc *c = sp->cdc;
-    lock_acquire(&c->lock);
-    while (sp->round_state == ROUND_RUNNING)
-        lock_cond_wait(&c->progress, &c->lock);
-    sp->round_state = ROUND_NONE;
-    lock_release(&c->lock);
     free_collections(&sp->round);
     change_runs_free(&sp->round.runs);
 }

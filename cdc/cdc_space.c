@@ -20,6 +20,7 @@
 
 #define RETRY_NS INT64_C(1000000000)
 #define RETRY_DOUBLINGS 6
+#define CATCHING_UP 100000   /* records in one step */
 #define CURSOR_LAG_MAX 65536 /* records without changes, before the cursor is saved on its own */
 
 static int64_t seconds_ns(unsigned seconds)
@@ -60,8 +61,8 @@ void space_close(struct space *sp)
         state_apply(sp->state, NULL, 0, sp->cursor) != OK)
         LOG_WARN("state_cursor_unsaved", F("state", sp->path),
                  F("next", "records without changes are read again"));
+    space_jobs_abandon(sp); /* before the file, which a checkpoint has open, may be replaced */
     close_file(sp);
-    round_abandon(sp);
     change_runs_free(&sp->pending);
     sp->deltas = false;
     sp->delta_due_ns = INT64_MAX;
@@ -350,7 +351,9 @@ err_t space_step(struct space *sp, int64_t asked_lsn, bool *ret_more)
     /* The time first: what is acknowledged later lies at or above `to`. */
     sp->sampled_us = clock_wall_us(clock);
     int64_t to = shard_high_watermark(sh);
+    bool catching_up = to - sp->cursor >= CATCHING_UP;
     TRY(apply_new(sp, to, ret_more));
+    TRY(checkpoint_tend(sp, catching_up));
     if (sp->cursor >= to)
         sp->caught_us = sp->sampled_us;
     return start_round(sp, asked && sp->cursor >= to);

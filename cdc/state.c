@@ -12,6 +12,7 @@
  */
 #include "cdc/state.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,17 +24,20 @@
 #define BUSY_MS 10000
 #define CHECKPOINT_PAGES_MIN 16384 /* 64 MiB */
 #define CHECKPOINT_PAGES_MAX 65536 /* 256 MiB */
+#define CHECKPOINT_PATIENCE 2      /* so many times as late the writer does it by itself */
+#define CHECKPOINT_PASSES 3        /* beside a writer that goes on, */
+#define CHECKPOINT_REST 2048       /* or until so few pages are left */
 #define OPEN_TRIES 3               /* while the writer replaces a damaged file */
 
 /* Changes come to documents anywhere in the tree, and each writes its page into the WAL: pages of 4
  * KiB cost half of what 8 KiB do, until a transaction meets every page (1,000,000 documents at
  * 50,000 changes/s: transactions of 0.1 s instead of 1). One that is large touches each page once,
- * in key order, so a cache needs not hold the file. The WAL keeps its length, as long as a
- * checkpoint waits for at most: its pages stay in memory and are written again. */
+ * in key order, so a cache needs not hold the file. The WAL keeps its length, up to the longest
+ * that a checkpoint waits for: its pages stay in memory and are written again. */
 static const char writer_pragmas[] =
     "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
     "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;"
-    "PRAGMA journal_size_limit = 268435456; PRAGMA trusted_schema = OFF";
+    "PRAGMA journal_size_limit = 536870912; PRAGMA trusted_schema = OFF";
 static const char reader_pragmas[] =
     "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;"
     "PRAGMA trusted_schema = OFF";
@@ -230,17 +234,60 @@ static err_t check_version(struct state *s, int *ret_version)
     return OK;
 }
 
+/* Checkpoints --------------------------------------------------------------------------------- */
+
 /** A checkpoint copies each page once, however often it was written since the last: it waits until
- * the WAL is twice the file, from 64 MiB on and at most 256 MiB: then it takes half a second, which
- * those who read notice. (1,000,000 documents of 200 bytes, all pages touched by each transaction:
- * with 64 MiB every transaction is written twice.) */
+ * the WAL is twice the file, from 64 MiB on and at most 256 MiB: then it takes half a second.
+ * (1,000,000 documents of 200 bytes, all pages touched by each transaction: with 64 MiB every
+ * transaction is written twice.) */
 err_t state_tune_checkpoint(struct state *s)
 {
     int pages;
     TRY(pragma_number(s, "PRAGMA page_count", &pages));
     int wanted = MIN(MAX(pages, CHECKPOINT_PAGES_MIN / 2), CHECKPOINT_PAGES_MAX / 2) * 2;
-    (void)sqlite3_wal_autocheckpoint(s->db, wanted);
+    s->wal_pages_due = wanted;
     return OK;
+}
+
+/** One pass. *ret_rest: pages that are not copied: a reader of an older moment may keep some back,
+ * and so may a checkpoint that somebody else makes, or a full disk. After any other error what was
+ * written since the last sync may be gone although reads still show it: the caller closes. */
+static int checkpoint_pass(struct state *s, int *ret_rest)
+{
+    int pages = 0, copied = 0;
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied);
+    *ret_rest = pages - copied;
+    if (rc == SQLITE_BUSY || rc == SQLITE_FULL) {
+        *ret_rest = INT_MAX;
+        rc = SQLITE_OK;
+    }
+    return rc;
+}
+
+err_t state_checkpoint_rest(struct state *s)
+{
+    int rest;
+    int rc = checkpoint_pass(s, &rest);
+    if (rc != SQLITE_OK)
+        return state_fail(s, rc);
+    if (rest == 0)
+        s->wal_pages = 0;
+    return OK;
+}
+
+bool state_checkpoint_due(const struct state *s)
+{
+    return s->wal_pages >= s->wal_pages_due;
+}
+
+/** After each commit; `pages` is what the WAL has. An error is the commit's, although it is done.
+ */
+static int on_commit(void *arg, sqlite3 *db UNUSED, const char *name UNUSED, int pages)
+{
+    struct state *s = arg;
+    int rest;
+    s->wal_pages = pages;
+    return pages < s->wal_pages_due * CHECKPOINT_PATIENCE ? SQLITE_OK : checkpoint_pass(s, &rest);
 }
 
 static err_t create_schema(struct state *s)
@@ -270,6 +317,7 @@ static err_t open_writer(struct state *s)
 {
     int version;
     TRY(connect_db(s, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE));
+    (void)sqlite3_wal_hook(s->db, on_commit, s);
     TRY(state_run(s, writer_pragmas));
     TRY(check_version(s, &version));
     if (version == 0)
@@ -303,6 +351,30 @@ err_t state_open(struct io *io, const char *path, struct state **ret_state)
     }
     *ret_state = s;
     return OK;
+}
+
+static err_t checkpoint_passes(struct state *s)
+{
+    int version;
+    TRY(connect_db(s, SQLITE_OPEN_READWRITE));
+    (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, (int *)NULL);
+    TRY(state_run(s, "PRAGMA synchronous = NORMAL"));
+    TRY(check_version(s, &version)); /* to read is to find the WAL */
+    int rest = INT_MAX;
+    for (unsigned i = 0; i < CHECKPOINT_PASSES && rest >= CHECKPOINT_REST; i++) {
+        int rc = checkpoint_pass(s, &rest);
+        if (rc != SQLITE_OK)
+            return state_fail(s, rc);
+    }
+    return OK;
+}
+
+err_t state_checkpoint(struct io *io, const char *path)
+{
+    struct state *s = state_new(io, path, false);
+    err_t err = checkpoint_passes(s);
+    state_close(s);
+    return err;
 }
 
 static err_t open_reader(struct state *s)

@@ -40,6 +40,15 @@ err_t state_reader_refresh(struct state *s) MUST_USE;
 /** Some call on it has answered ERR_CORRUPT. NULL: no. */
 bool state_is_damaged(const struct state *s);
 void state_close(struct state *s); /* NULL-safe */
+/** The WAL is so long that it should be copied into the file. Writer. */
+bool state_checkpoint_due(const struct state *s);
+/** Copies it, on a connection of its own, while the writer goes on, until little is left. Any
+ * thread, in the writer's process; the file stays in place meanwhile. After an error the writer
+ * must be closed: what it sees may not be on the disk. */
+err_t state_checkpoint(struct io *io, const char *path) MUST_USE;
+/** Copies what is left; then the WAL begins anew with the next transaction. Where neither is called
+ * a commit does all of it, later. Writer; close it after an error. */
+err_t state_checkpoint_rest(struct state *s) MUST_USE;
 /** Durably. OK also where there is none. */
 err_t state_remove(struct io *io, const char *path) MUST_USE;
 

@@ -55,6 +55,7 @@ struct state {
     sqlite3 *db;
     char *path;
     bool reader, damaged;
+    int wal_pages, wal_pages_due; /* of the writer: in the WAL; from which on a checkpoint is due */
     sqlite3_stmt *statements[SQL_COUNT];
 
     /* Of the writer: all collections, and a table of their places (+ 1) by the hash of their names.

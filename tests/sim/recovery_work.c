@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/timefmt.h"
+#include "cdc/state_priv.h"
 #include "query/kinds.h"
 #include "tests/sim/recovery.h"
 #include "writer/builder.h"
@@ -159,6 +160,9 @@ bool rec_step(struct recovery *w, bool deltas)
     struct space *sp = w->space;
     bool more = false;
     int64_t before = sp->deltas ? sp->covered : -1;
+    bool manifest = before < 0 || sp->round.collection_count > 0;
+    if (sp->state != NULL && rng_chance(&w->rng, 20))
+        sp->state->wal_pages = sp->state->wal_pages_due; /* a checkpoint comes */
     err_t err = space_step(sp, deltas ? shard_high_watermark(w->shard) : -1, &more);
     if (deltas || rng_chance(&w->rng, 60)) /* else the round goes on while others write */
         worker_pool_run(w->rounds);
@@ -175,11 +179,11 @@ bool rec_step(struct recovery *w, bool deltas)
     if (sp->cursor > shard_high_watermark(w->shard))
         rec_fail(w, "the cursor %lld is ahead of the log", (long long)sp->cursor);
     /* Where there are no collections it moves without a manifest. */
-    if (sp->deltas && sp->has_collections && sp->covered > before)
+    if (sp->deltas && manifest && sp->has_collections && sp->covered > before)
         w->covered = MAX(w->covered, sp->covered);
     else if (!sp->deltas && !w->faulty)
         rec_fail(w, "there are no deltas any more: %s", sp->blocked);
-    return more || (deltas && sp->round_state != ROUND_NONE);
+    return more || (deltas && sp->round_state != JOB_NONE);
 }
 
 void rec_catch_up(struct recovery *w, bool deltas)

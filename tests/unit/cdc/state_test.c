@@ -450,6 +450,39 @@ static void a_state_can_be_loaded_from_documents(void **state)
     state_close(s);
 }
 
+/** The file as it is without its WAL. */
+static void copy_file(const char *from, const char *to)
+{
+    char bytes[4096];
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    assert_true(in != NULL && out != NULL);
+    for (size_t n; (n = fread(bytes, 1, sizeof(bytes), in)) > 0;)
+        assert_int_equal(fwrite(bytes, 1, n, out), n);
+    assert_int_equal(fclose(in) + fclose(out), 0);
+}
+
+static void a_checkpoint_beside_the_writer_fills_the_file(void **state)
+{
+    struct place *p = *state;
+    struct state *s, *copied;
+    CLEANUP(xfree_ptr) char *copy = xasprintf("%s/copy.db", p->dir);
+    assert_ok(state_open(io_posix(), p->path, &s));
+    assert_ok(state_apply(s, (struct change[]){put(0, "c", "a", "{}")}, 1, 1));
+    assert_false(state_checkpoint_due(s));
+    assert_ok(state_checkpoint(io_posix(), p->path));
+    copy_file(p->path, copy);
+    assert_ok(state_apply(s, (struct change[]){put(1, "c", "b", "{}")}, 1, 2));
+    assert_ok(state_checkpoint_rest(s));
+    assert_ok(
+        state_apply(s, (struct change[]){put(2, "c", "c", "{}")}, 1, 3)); /* the WAL begins anew */
+    assert_docs(s, "c", "a={}@0 b={}@1 c={}@2 ");
+    state_close(s);
+    assert_ok(state_open(io_posix(), copy, &copied));
+    assert_docs(copied, "c", "a={}@0 ");
+    state_close(copied);
+    assert_ok(state_remove(io_posix(), copy));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_place, drop_place)
@@ -466,6 +499,7 @@ int main(void)
         TEST(a_damaged_or_newer_file_is_refused),
         TEST(what_is_not_there_can_be_removed),
         TEST(a_state_can_be_loaded_from_documents),
+        TEST(a_checkpoint_beside_the_writer_fills_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
