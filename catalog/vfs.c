@@ -99,7 +99,8 @@ static int file_sync(sqlite3_file *f, int flags UNUSED)
         return SQLITE_OK;
     }
     file->vfs->sync_failed = true;
-    return vfs_failed(file->vfs, err, SQLITE_IOERR_FSYNC);
+    (void)vfs_failed(file->vfs, err, SQLITE_IOERR_FSYNC);
+    return SQLITE_IOERR_FSYNC; /* also for lack of space: this connection is at its end */
 }
 
 static int file_size(sqlite3_file *f, sqlite3_int64 *ret_size)
