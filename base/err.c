@@ -62,6 +62,7 @@ const char *err_text(err_t code)
 err_t err_record(err_t code, int sys_errno, const char *file, int line, const char *fmt, ...)
 {
     struct err_detail *detail = &err_detail_tls;
+    ASSERT(code != OK);
     if (sys_errno == ENOSPC || sys_errno == EDQUOT)
         code = ERR_NO_SPACE;
     detail->code = code;

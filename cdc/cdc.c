@@ -111,7 +111,7 @@ static void publish(struct space *sp)
     sp->lag.misplaced = sp->misplaced;
     snprintf(sp->lag.problem, sizeof(sp->lag.problem), "%s", sp->blocked);
     sp->problem_err = sp->blocked_err;
-    sp->halted = sp->full;
+    sp->halted = sp->full && *sp->blocked != '\0'; /* else a round is under way, and makes room */
 }
 
 static void note_success(struct space *sp, bool more)
@@ -293,7 +293,8 @@ static err_t goal_state(const struct goal *g, bool deltas)
     const struct space *sp = g->space;
     if (sp->lag.applied_lsn >= g->lsn && (!deltas || sp->lag.delta_lsn >= g->lsn))
         return OK;
-    if (sp->failures > g->failures || (sp->halted && !sp->asked))
+    bool failed = sp->failures > g->failures && sp->problem_err != OK; /* and has not recovered */
+    if (failed || (sp->halted && !sp->asked))
         return err_fail(sp->problem_err, "namespace %s stands still: %s", sp->name,
                         sp->lag.problem);
     if (deltas && sp->lag.applied_lsn >= g->lsn && *sp->lag.problem != '\0' && !sp->asked)

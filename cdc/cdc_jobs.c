@@ -43,7 +43,8 @@ void space_job_land(struct space *sp, enum job_state *state)
 static void checkpoint_run(struct worker_job *job)
 {
     struct space *sp = CONTAINER_OF(job, struct space, checkpoint);
-    sp->checkpoint_err = state_checkpoint(sp->cdc->options.io, sp->path);
+    bool stopping = atomic_load(&sp->cdc->stopping); /* to close the file copies it, too */
+    sp->checkpoint_err = stopping ? OK : state_checkpoint(sp->cdc->options.io, sp->path);
     if (sp->checkpoint_err != OK)
         snprintf(sp->checkpoint_text, sizeof(sp->checkpoint_text), "%s",
                  err_text(sp->checkpoint_err));
@@ -55,6 +56,7 @@ err_t checkpoint_tend(struct space *sp, bool catching_up)
     enum job_state now = space_job_look(sp, &sp->checkpoint_state);
     if (now == JOB_LANDED) {
         space_job_set(sp, &sp->checkpoint_state, JOB_NONE);
+        sp->damaged = sp->damaged || sp->checkpoint_err == ERR_CORRUPT;
         if (sp->checkpoint_err != OK)
             return err_fail(sp->checkpoint_err, "%s", sp->checkpoint_text);
         return state_checkpoint_rest(sp->state);

@@ -69,7 +69,7 @@ struct space {
     uint64_t failures;       /* grows with each */
     struct cdc_lag lag;      /* as of the last step */
     err_t problem_err;       /* what lag.problem is: ERR_NO_SPACE or ERR_IO */
-    bool halted;             /* `full`, as of the last step */
+    bool halted;             /* `full`, and the store does not take it; as of the last step */
     enum job_state round_state, checkpoint_state;
 
     /* The thread's own. */

@@ -137,6 +137,8 @@ static err_t write_collections(const struct delta_round *r)
         to = from + 1;
         while (to < count && same_collection(all[to - 1], all[to]))
             to++;
+        if (atomic_load(&r->space->cdc->stopping))
+            return err_fail(ERR_UNAVAILABLE, "the server is stopping");
         TRY(write_collection(r, all + from, to - from));
     }
     return OK;

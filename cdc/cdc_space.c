@@ -170,6 +170,7 @@ static err_t read_shard_cursors(struct space *sp)
 static err_t open_deltas(struct space *sp)
 {
     *sp->blocked = '\0';
+    sp->blocked_err = OK;
     if (sp->cdc->options.store == NULL)
         return OK;
     err_t err = pending_restore(sp);
@@ -199,6 +200,7 @@ static err_t open_all(struct space *sp)
     TRY(open_file(sp));
     TRY(settle_cursor(sp));
     sp->covered = 0;
+    sp->caught_us = 0; /* what was applied may not be any more */
     TRY(open_deltas(sp));
     sp->saved_cursor = sp->cursor;
     for (unsigned k = 1; k < sp->watch_count; k++)
@@ -278,7 +280,6 @@ static void put_off_deltas(struct space *sp, err_t err, int64_t now_ns)
     int64_t wait_ns = space_retry_ns(sp->delta_tries++);
     snprintf(sp->blocked, sizeof(sp->blocked), "%s", err_text(err));
     sp->blocked_err = err == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_IO;
-    sp->delta_failed = true;
     sp->delta_due_ns = now_ns + wait_ns;
     metric_inc(M_cdc_failures_total);
     LOG_ERROR("deltas_put_off", F("namespace", sp->name), F("err", sp->blocked),
@@ -300,6 +301,7 @@ static bool take_round(struct space *sp, int64_t asked_lsn, int64_t now_ns)
         return sp->round.asked;
     }
     *sp->blocked = '\0';
+    sp->blocked_err = OK;
     sp->delta_tries = 0;
     return sp->round.asked && sp->covered >= asked_lsn;
 }
@@ -346,8 +348,10 @@ err_t space_step(struct space *sp, int64_t asked_lsn, bool *ret_more)
     bool served = take_round(sp, asked_lsn, clock_mono_ns(clock));
     bool asked = asked_lsn >= 0 && !served;
     sp->full = pending_is_full(sp);
-    if (sp->full)
+    if (sp->full) {
+        TRY(checkpoint_tend(sp, false));
         return start_round(sp, asked);
+    }
     /* The time first: what is acknowledged later lies at or above `to`. */
     sp->sampled_us = clock_wall_us(clock);
     int64_t to = shard_high_watermark(sh);

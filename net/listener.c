@@ -346,8 +346,8 @@ void listener_stop(struct listener *l)
 
 static void close_conns(struct reactor *r, void *arg)
 {
-    (void)r;
     struct listener_socket *ls = arg;
+    r->cutting = true; /* what they sent is on its way to the log before their end is told */
     for (struct conn *c = ls->conns; c != NULL; c = c->next)
         conn_close(c);
 }

@@ -82,7 +82,9 @@ static void on_check(uv_check_t *check)
     struct reactor *r = check->data;
     if (!r->in_turn)
         return;
-    r->gathering = hooks_gather(r);
+    /* Output is not held back; and a connection that has some is flushed, and so off the list, in
+     * the turn in which it closes, before libuv calls back and it is freed. */
+    r->gathering = r->dirty == NULL && !r->cutting && hooks_gather(r);
     if (r->gathering)
         uv_idle_start(&r->again, on_again);
     else

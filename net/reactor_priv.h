@@ -32,6 +32,7 @@ struct reactor {
     bool in_turn;    /* between the first callback of a turn and its end */
     bool gathering;  /* the turn goes on with the next poll, */
     uv_idle_t again; /* which does not sleep */
+    bool cutting;    /* connections are being cut off: a turn ends with its poll */
     bool stopping;
     struct conn *dirty; /* connections with output to flush, in any order */
     struct out_pool out_pool;

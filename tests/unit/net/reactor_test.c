@@ -224,6 +224,64 @@ static void many_posts_cost_one_turn(void **state)
     assert_true(turns.in_order);
 }
 
+/* A hook that gathers has the sockets looked at again, and runs once. */
+
+enum { LOOKS = 5 };
+
+static struct gatherer {
+    struct reactor_turn_hook hook;
+    int looks, runs;
+    bool began;
+    struct reactor_msg late; /* posted at the second look */
+    bool late_came_before_the_end;
+    sem_t ended;
+} gatherer;
+
+static void run_late(struct reactor_msg *msg)
+{
+    CONTAINER_OF(msg, struct gatherer, late)->late_came_before_the_end = gatherer.runs == 0;
+}
+
+static bool gathers(struct reactor_turn_hook *hook)
+{
+    struct gatherer *g = CONTAINER_OF(hook, struct gatherer, hook);
+    if (!g->began || g->looks == LOOKS)
+        return false;
+    if (++g->looks == 2)
+        reactor_post(reactor_group_get(group, 0), &g->late);
+    return g->looks < LOOKS;
+}
+
+static void run_gatherer(struct reactor_turn_hook *hook)
+{
+    struct gatherer *g = CONTAINER_OF(hook, struct gatherer, hook);
+    if (!g->began || g->looks < LOOKS)
+        return;
+    if (g->runs++ == 0)
+        sem_post(&g->ended);
+}
+
+static void add_gatherer(void)
+{
+    gatherer.hook = (struct reactor_turn_hook){.run = run_gatherer, .gathers = gathers};
+    gatherer.late.run = run_late;
+    gatherer.began = true;
+    reactor_add_turn_hook(reactor_group_get(group, 0), &gatherer.hook);
+}
+
+static void a_hook_that_gathers_prolongs_the_turn(void **state)
+{
+    (void)state;
+    struct step begin;
+    sem_init(&gatherer.ended, 0, 0);
+    step_init(&begin, add_gatherer);
+    sem_post(&begin.go_on);
+    reactor_post(reactor_group_get(group, 0), &begin.msg);
+    sem_wait(&gatherer.ended);
+    assert_int_equal(gatherer.looks, LOOKS);
+    assert_true(gatherer.late_came_before_the_end);
+}
+
 static void groups_of_many_reactors_start_and_stop(void **state)
 {
     (void)state;
@@ -332,6 +390,7 @@ int main(void)
         cmocka_unit_test(messages_of_many_threads_all_arrive),
         cmocka_unit_test(a_message_may_be_posted_again_from_its_own_run),
         cmocka_unit_test(many_posts_cost_one_turn),
+        cmocka_unit_test(a_hook_that_gathers_prolongs_the_turn),
         cmocka_unit_test(groups_of_many_reactors_start_and_stop),
         cmocka_unit_test(deadlines_ring_once_and_not_early),
         cmocka_unit_test(an_empty_wheel_stops_its_timer),
