@@ -43,7 +43,7 @@
 #define READ_BUFFER MIB(1)
 #define CONNS_MAX 2
 #define CPUS_MAX 64
-#define UNIT_STEPS 20000 /* of arithmetic: some 20 us */
+#define UNIT_STEPS 20000 /* of arithmetic: less than 0.1 ms */
 #define STALL_NS UINT64_C(1000000)
 
 struct options {

@@ -129,8 +129,8 @@ static void note_success(struct space *sp, bool more)
     publish(sp);
     if (!sp->deltas || sp->delta_failed || sp->covered >= sp->asked_lsn)
         sp->asked = false;
-    bool waits = sp->asked && sp->round_state != JOB_NONE; /* its end comes with a turn */
-    sp->hurry = sp->hurry && (more || (sp->asked && !waits));
+    /* The end of a round comes with a turn of its own. */
+    sp->hurry = sp->hurry && (more || (sp->asked && sp->round.job.state == JOB_NONE));
     lock_cond_broadcast(&c->progress);
     lock_release(&c->lock);
 }
@@ -177,7 +177,7 @@ static void take_turn(struct space *sp, int64_t asked_lsn)
 static int64_t wanted_ns(const struct space *sp)
 {
     int64_t at = sp->due_ns;
-    if (sp->hurry || sp->round_state == JOB_LANDED || sp->checkpoint_state == JOB_LANDED)
+    if (sp->hurry || sp->round.job.state == JOB_LANDED || sp->checkpoint.state == JOB_LANDED)
         return 0;
     return sp->dirty ? MIN(at, sp->not_before_ns) : at;
 }

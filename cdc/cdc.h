@@ -4,9 +4,10 @@
  *
  * One thread of its own takes the namespaces in turn: it reads shard 0 of the namespace's stream
  * from the cursor, parses changes, applies them (cdc/state.h), keeps them until they are written as
- * one delta per collection (cdc/delta.h) when a size or an age is reached or on demand. It wakes on
- * appends; an idle namespace costs nothing but, where it has collections and settings ask for an
- * age, one timer, by which covered_until advances.
+ * one delta per collection (cdc/delta.h) when a size or an age is reached or on demand: a worker
+ * does that meanwhile, as it does the state's checkpoints. The thread wakes on appends; an idle
+ * namespace costs nothing but, where it has collections and settings ask for an age, one timer, by
+ * which covered_until advances.
  *
  * Threads: cdc_start and cdc_stop: main. All else: any thread but reactors where it says "blocks".
  */
@@ -14,7 +15,6 @@
 #define CDC_CDC_H
 
 #include "base/clock.h"
-#include "base/worker.h"
 #include "cdc/state.h"
 #include "log/log.h"
 #include "store/store.h"
@@ -37,7 +37,8 @@ struct cdc_options {
 };
 
 err_t cdc_start(const struct cdc_options *options, struct cdc **ret_cdc) MUST_USE;
-/** Applies nothing more; deltas that are due are left to the next start. No stream is created and
+/** Applies nothing more; deltas that are due are left to the next start, the one that is being
+ * written is waited for. No stream is created and
  * no cdc_flush waits any more. NULL-safe. */
 void cdc_stop(struct cdc *c);
 

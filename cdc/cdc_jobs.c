@@ -8,75 +8,85 @@
 
 #include "cdc/cdc_priv.h"
 
-enum job_state space_job_look(struct space *sp, const enum job_state *state)
+/** On the worker. */
+static void job_main(struct worker_job *work)
 {
-    lock_acquire(&sp->cdc->lock);
-    enum job_state now = *state;
-    lock_release(&sp->cdc->lock);
-    return now;
-}
-
-void space_job_set(struct space *sp, enum job_state *state, enum job_state to)
-{
-    lock_acquire(&sp->cdc->lock);
-    *state = to;
-    lock_release(&sp->cdc->lock);
-}
-
-void space_job_begin(struct space *sp, enum job_state *state, struct worker_job *job)
-{
-    space_job_set(sp, state, JOB_RUNNING);
-    worker_submit(sp->cdc->workers, job);
-}
-
-void space_job_land(struct space *sp, enum job_state *state)
-{
-    struct cdc *c = sp->cdc;
+    struct space_job *job = CONTAINER_OF(work, struct space_job, work);
+    struct cdc *c = job->space->cdc;
+    job->err = job->run(job->space);
+    if (job->err != OK)
+        snprintf(job->text, sizeof(job->text), "%s", err_text(job->err));
     lock_acquire(&c->lock);
-    *state = JOB_LANDED;
+    job->state = JOB_LANDED;
     lock_cond_signal(&c->wake);
     lock_cond_broadcast(&c->progress);
     lock_release(&c->lock);
 }
 
-/** On the worker. */
-static void checkpoint_run(struct worker_job *job)
+void space_job_begin(struct space_job *job, err_t (*run)(struct space *sp))
 {
-    struct space *sp = CONTAINER_OF(job, struct space, checkpoint);
-    bool stopping = atomic_load(&sp->cdc->stopping); /* to close the file copies it, too */
-    sp->checkpoint_err = stopping ? OK : state_checkpoint(sp->cdc->options.io, sp->path);
-    if (sp->checkpoint_err != OK)
-        snprintf(sp->checkpoint_text, sizeof(sp->checkpoint_text), "%s",
-                 err_text(sp->checkpoint_err));
-    space_job_land(sp, &sp->checkpoint_state);
+    struct cdc *c = job->space->cdc;
+    job->run = run;
+    job->work.run = job_main;
+    lock_acquire(&c->lock);
+    ASSERT(job->state == JOB_NONE);
+    job->state = JOB_RUNNING;
+    lock_release(&c->lock);
+    worker_submit(c->workers, &job->work);
 }
 
-err_t checkpoint_tend(struct space *sp, bool catching_up)
+bool space_job_is_idle(struct space_job *job)
 {
-    enum job_state now = space_job_look(sp, &sp->checkpoint_state);
-    if (now == JOB_LANDED) {
-        space_job_set(sp, &sp->checkpoint_state, JOB_NONE);
-        sp->damaged = sp->damaged || sp->checkpoint_err == ERR_CORRUPT;
-        if (sp->checkpoint_err != OK)
-            return err_fail(sp->checkpoint_err, "%s", sp->checkpoint_text);
-        return state_checkpoint_rest(sp->state);
-    }
-    if (now == JOB_RUNNING || !state_checkpoint_due(sp->state))
-        return OK;
-    if (catching_up)
-        return state_checkpoint_rest(sp->state);
-    sp->checkpoint.run = checkpoint_run;
-    space_job_begin(sp, &sp->checkpoint_state, &sp->checkpoint);
-    return OK;
+    struct cdc *c = job->space->cdc;
+    lock_acquire(&c->lock);
+    bool idle = job->state == JOB_NONE;
+    lock_release(&c->lock);
+    return idle;
+}
+
+bool space_job_take(struct space_job *job, err_t *ret_err)
+{
+    struct cdc *c = job->space->cdc;
+    lock_acquire(&c->lock);
+    bool landed = job->state == JOB_LANDED;
+    if (landed)
+        job->state = JOB_NONE;
+    lock_release(&c->lock);
+    if (landed)
+        *ret_err = job->err == OK ? OK : err_fail(job->err, "%s", job->text);
+    return landed;
 }
 
 void space_jobs_abandon(struct space *sp)
 {
     struct cdc *c = sp->cdc;
     lock_acquire(&c->lock);
-    while (sp->round_state == JOB_RUNNING || sp->checkpoint_state == JOB_RUNNING)
+    while (sp->round.job.state == JOB_RUNNING || sp->checkpoint.state == JOB_RUNNING)
         lock_cond_wait(&c->progress, &c->lock);
-    sp->round_state = sp->checkpoint_state = JOB_NONE;
+    sp->round.job.state = sp->checkpoint.state = JOB_NONE;
     lock_release(&c->lock);
     round_forget(sp);
+}
+
+/** On the worker. A stop closes the file, which copies it, too. */
+static err_t checkpoint_run(struct space *sp)
+{
+    bool stopping = atomic_load(&sp->cdc->stopping);
+    return stopping ? OK : state_checkpoint(sp->cdc->options.io, sp->path);
+}
+
+err_t checkpoint_tend(struct space *sp, bool catching_up)
+{
+    err_t err;
+    if (space_job_take(&sp->checkpoint, &err)) {
+        sp->damaged = sp->damaged || err == ERR_CORRUPT;
+        TRY(err);
+        return state_checkpoint_rest(sp->state);
+    }
+    if (!state_checkpoint_due(sp->state) || !space_job_is_idle(&sp->checkpoint))
+        return OK;
+    if (catching_up)
+        return state_checkpoint_rest(sp->state);
+    space_job_begin(&sp->checkpoint, checkpoint_run);
+    return OK;
 }

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "base/lock.h"
+#include "base/worker.h"
 #include "cdc/cdc.h"
 
 #define CDC_APPLY_CHANGES 300000 /* in one transaction, */
@@ -28,21 +29,27 @@ struct change_runs {
     size_t count, bytes;             /* changes, and what all of it takes */
 };
 
-/** A round of deltas: what goes to the store, and how that ended. cdc_round.c says whose it is. */
-struct delta_round {
-    struct worker_job job;
+/** Work for a space that a worker does beside cdc's thread (cdc_jobs.c). */
+enum job_state { JOB_NONE, JOB_RUNNING, JOB_LANDED };
+struct space_job {
+    struct worker_job work;
     struct space *space;
+    err_t (*run)(struct space *sp);
+    enum job_state state; /* under cdc->lock */
+    /* How it ended; the worker's while it is RUNNING. */
+    err_t err;
+    char text[CDC_PROBLEM_BYTES];
+};
+
+/** A round of deltas: what goes to the store. While the job is RUNNING all else is the worker's. */
+struct delta_round {
+    struct space_job job;
     struct change_runs runs;
     struct state_collection *collections; /* owned; the state's, as of lsn_to, by name */
     size_t collection_count;
     int64_t lsn_to, caught_us; /* the space's cursor and caught_us, as it began */
     bool asked;                /* somebody waits for it */
-    err_t err;
-    char text[CDC_PROBLEM_BYTES]; /* of err */
 };
-
-/** Of work that a worker does for a space. */
-enum job_state { JOB_NONE, JOB_RUNNING, JOB_LANDED };
 
 /** Waits for appends to one shard. */
 struct shard_watch {
@@ -70,7 +77,6 @@ struct space {
     struct cdc_lag lag;      /* as of the last step */
     err_t problem_err;       /* what lag.problem is: ERR_NO_SPACE or ERR_IO */
     bool halted;             /* `full`, and the store does not take it; as of the last step */
-    enum job_state round_state, checkpoint_state;
 
     /* The thread's own. */
     struct state *state; /* NULL: not open */
@@ -90,9 +96,7 @@ struct space {
     bool has_collections;
     struct change_runs pending; /* applied, neither in the store nor on the way to it */
     struct delta_round round;
-    struct worker_job checkpoint;
-    err_t checkpoint_err; /* how it ended */
-    char checkpoint_text[CDC_PROBLEM_BYTES];
+    struct space_job checkpoint;
     int64_t delta_due_ns; /* monotonic; INT64_MAX: no age is set, or nothing is there to cover */
     unsigned tries;       /* failed in a row */
     struct shard_watch **watches; /* owned; per shard */
@@ -156,7 +160,22 @@ void change_runs_free(struct change_runs *runs);
 /** Appends those of `from`, which is empty then. */
 void change_runs_move(struct change_runs *to, struct change_runs *from);
 
-/* cdc_round.c, cdc_jobs.c. On cdc's thread. */
+/* cdc_jobs.c. On cdc's thread. */
+
+/** Hands a job that is NONE to a worker, which calls `run`. */
+void space_job_begin(struct space_job *job, err_t (*run)(struct space *sp));
+/** Neither running nor ended and not taken. */
+bool space_job_is_idle(struct space_job *job);
+/** True when it has ended since the last call: *ret_err says how. */
+bool space_job_take(struct space_job *job, err_t *ret_err);
+/** Waits for the end of what runs, and forgets it. */
+void space_jobs_abandon(struct space *sp);
+/** Has the state's WAL copied into its file, where that is due, and takes the end of it. While it
+ * is catching up the thread does so itself: beside large transactions pages are copied twice, and
+ * nobody reads what is new before the end. */
+err_t checkpoint_tend(struct space *sp, bool catching_up) MUST_USE;
+
+/* cdc_round.c. On cdc's thread. */
 
 /** Begins a round with all that is pending, up to the cursor; none may be under way. Fails only
  * where the state cannot be read. `asked`: somebody waits. */
@@ -164,22 +183,7 @@ err_t round_start(struct space *sp, bool asked) MUST_USE;
 /** True when a round has ended since the last call: *ret_err says how. What it could not write is
  * pending again. */
 bool round_take(struct space *sp, err_t *ret_err);
-/** Running, or ended and not taken. */
-bool round_is_under_way(struct space *sp);
 /** Frees what one has left. None runs. */
 void round_forget(struct space *sp);
-/** What has become of a job of the space; `state` is one of its job_states. Under the lock. */
-enum job_state space_job_look(struct space *sp, const enum job_state *state);
-void space_job_set(struct space *sp, enum job_state *state, enum job_state to);
-/** Hands it to a worker. */
-void space_job_begin(struct space *sp, enum job_state *state, struct worker_job *job);
-/** On the worker, when it is done. */
-void space_job_land(struct space *sp, enum job_state *state);
-/** Has the state's WAL copied into its file, where that is due, and takes the end of it. While it
- * is catching up the thread does so itself: beside large transactions pages are copied twice, and
- * nobody reads what is new before the end. */
-err_t checkpoint_tend(struct space *sp, bool catching_up) MUST_USE;
-/** Waits for the end of what runs, and forgets it. */
-void space_jobs_abandon(struct space *sp);
 
 #endif

@@ -7,12 +7,7 @@
  * the new covered_until. A crash between leaves some collections ahead of covered_until; their
  * manifests say how far they are, and what lies below is left out of their next delta. So no change
  * is skipped or written twice. A round that failed is pending again, as if it had not begun.
- *
- *     NONE --round_start--> RUNNING --the worker is done--> LANDED --round_take--> NONE
- *
- * Threads: the round's data is cdc's thread's, but the worker's while it is RUNNING.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,16 +41,17 @@ static int by_name(const void *left, const void *right)
     return strcmp(a->name, b->name);
 }
 
-static err_t add_delta(const struct delta_round *r, struct collection_manifest *m,
+static err_t add_delta(const struct space *sp, struct collection_manifest *m,
                        const struct change *const *changes, size_t count)
 {
-    const struct cdc_options *o = &r->space->cdc->options;
+    const struct cdc_options *o = &sp->cdc->options;
+    const struct delta_round *r = &sp->round;
     const struct state_collection key = {.name = m->collection};
     const struct state_collection *c =
         bsearch(&key, r->collections, r->collection_count, sizeof(key), by_name);
     ASSERT(c != NULL); /* its changes are applied */
     struct store_file file = {0};
-    CLEANUP(xfree_ptr) char *dir = collection_dir(r->space->name, slice_of(m->collection));
+    CLEANUP(xfree_ptr) char *dir = collection_dir(sp->name, slice_of(m->collection));
     TRY(delta_write(o->store, dir, m->next_delta_number, clock_wall_us(o->clock), changes, count,
                     &file));
     file.lsn_from = chain_end(m);
@@ -71,26 +67,25 @@ static err_t add_delta(const struct delta_round *r, struct collection_manifest *
     return OK;
 }
 
-static err_t write_locked(const struct delta_round *r, const struct change *const *changes,
-                          size_t count)
+static err_t write_locked(const struct space *sp, const struct change *const *changes, size_t count)
 {
     struct collection_manifest m = {0};
-    TRY(read_manifest(r->space, changes[0]->collection, &m));
+    TRY(read_manifest(sp, changes[0]->collection, &m));
     size_t from = 0;
     while (from < count && changes[from]->lsn < chain_end(&m))
         from++;
-    err_t err = from == count ? OK : add_delta(r, &m, changes + from, count - from);
+    err_t err = from == count ? OK : add_delta(sp, &m, changes + from, count - from);
     collection_manifest_free(&m);
     return err;
 }
 
 /** Changes of one collection, in LSN order. */
-static err_t write_collection(const struct delta_round *r, const struct change *const *changes,
+static err_t write_collection(const struct space *sp, const struct change *const *changes,
                               size_t count)
 {
-    manifest_lock(r->space->cdc->options.store, r->space->name);
-    err_t err = write_locked(r, changes, count);
-    manifest_unlock(r->space->cdc->options.store, r->space->name);
+    manifest_lock(sp->cdc->options.store, sp->name);
+    err_t err = write_locked(sp, changes, count);
+    manifest_unlock(sp->cdc->options.store, sp->name);
     return err;
 }
 
@@ -129,17 +124,17 @@ static const struct change **collect_changes(const struct delta_round *r)
     return all;
 }
 
-static err_t write_collections(const struct delta_round *r)
+static err_t write_collections(const struct space *sp)
 {
-    CLEANUP(xfree_ptr) const struct change **all = collect_changes(r);
-    size_t count = r->runs.count;
+    CLEANUP(xfree_ptr) const struct change **all = collect_changes(&sp->round);
+    size_t count = sp->round.runs.count;
     for (size_t from = 0, to; from < count; from = to) {
         to = from + 1;
         while (to < count && same_collection(all[to - 1], all[to]))
             to++;
-        if (atomic_load(&r->space->cdc->stopping))
+        if (atomic_load(&sp->cdc->stopping))
             return err_fail(ERR_UNAVAILABLE, "the server is stopping");
-        TRY(write_collection(r, all + from, to - from));
+        TRY(write_collection(sp, all + from, to - from));
     }
     return OK;
 }
@@ -167,13 +162,14 @@ static void join_names(const struct delta_round *r, struct namespace_manifest *m
     m->collection_count = kept;
 }
 
-static err_t write_namespace_locked(const struct delta_round *r)
+static err_t write_namespace_locked(const struct space *sp)
 {
-    const struct cdc_options *o = &r->space->cdc->options;
+    const struct cdc_options *o = &sp->cdc->options;
+    const struct delta_round *r = &sp->round;
     struct namespace_manifest m = {0};
-    err_t err = namespace_manifest_read(o->store, r->space->name, &m);
+    err_t err = namespace_manifest_read(o->store, sp->name, &m);
     if (err == ERR_NOT_FOUND)
-        m = (struct namespace_manifest){.namespace_name = xstrdup(r->space->name)};
+        m = (struct namespace_manifest){.namespace_name = xstrdup(sp->name)};
     else
         TRY(err);
     join_names(r, &m);
@@ -185,25 +181,16 @@ static err_t write_namespace_locked(const struct delta_round *r)
     return err;
 }
 
-static err_t write_all(const struct delta_round *r)
-{
-    TRY(write_collections(r));
-    if (r->collection_count == 0)
-        return OK; /* a namespace without collections is nothing to the store */
-    manifest_lock(r->space->cdc->options.store, r->space->name);
-    err_t err = write_namespace_locked(r);
-    manifest_unlock(r->space->cdc->options.store, r->space->name);
-    return err;
-}
-
 /** On the worker. */
-static void round_run(struct worker_job *job)
+static err_t round_run(struct space *sp)
 {
-    struct delta_round *r = CONTAINER_OF(job, struct delta_round, job);
-    r->err = write_all(r);
-    if (r->err != OK)
-        snprintf(r->text, sizeof(r->text), "%s", err_text(r->err));
-    space_job_land(r->space, &r->space->round_state);
+    TRY(write_collections(sp));
+    if (sp->round.collection_count == 0)
+        return OK; /* a namespace without collections is nothing to the store */
+    manifest_lock(sp->cdc->options.store, sp->name);
+    err_t err = write_namespace_locked(sp);
+    manifest_unlock(sp->cdc->options.store, sp->name);
+    return err;
 }
 
 /* The round, on cdc's thread ------------------------------------------------------------------ */
@@ -225,47 +212,35 @@ static void free_collections(struct delta_round *r)
     r->collection_count = 0;
 }
 
-bool round_is_under_way(struct space *sp)
-{
-    return space_job_look(sp, &sp->round_state) != JOB_NONE;
-}
-
 err_t round_start(struct space *sp, bool asked)
 {
     struct delta_round *r = &sp->round;
-    ASSERT(!round_is_under_way(sp));
     err_t err = state_each_collection(sp->state, add_collection, r);
     if (err != OK) {
         free_collections(r);
         return err;
     }
-    if (r->collection_count > 0)
-        qsort(r->collections, r->collection_count, sizeof(*r->collections), by_name);
-    r->space = sp;
     r->asked = asked;
     r->lsn_to = sp->cursor;
     r->caught_us = sp->caught_us;
     change_runs_move(&r->runs, &sp->pending);
-    r->job.run = round_run;
-    space_job_begin(sp, &sp->round_state, &r->job);
+    space_job_begin(&r->job, round_run);
     return OK;
 }
 
 bool round_take(struct space *sp, err_t *ret_err)
 {
     struct delta_round *r = &sp->round;
-    if (space_job_look(sp, &sp->round_state) != JOB_LANDED)
+    if (!space_job_take(&r->job, ret_err))
         return false;
     free_collections(r);
-    if (r->err == OK) {
+    if (*ret_err == OK) {
         sp->covered = MAX(sp->covered, r->lsn_to);
         change_runs_free(&r->runs);
     } else {
         change_runs_move(&r->runs, &sp->pending); /* what came since is younger */
         change_runs_move(&sp->pending, &r->runs);
     }
-    *ret_err = r->err == OK ? OK : err_fail(r->err, "%s", r->text);
-    space_job_set(sp, &sp->round_state, JOB_NONE);
     return true;
 }
 

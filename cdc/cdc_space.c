@@ -40,6 +40,7 @@ struct space *space_new(struct cdc *c, struct stream *s, const char *name)
     sp->dirty = true;
     sp->due_ns = INT64_MAX;
     sp->delta_due_ns = INT64_MAX;
+    sp->round.job.space = sp->checkpoint.space = sp;
     sp->behind_since_us = clock_wall_us(c->options.clock);
     size_t len = MIN(strlen(name), sizeof(sp->lag.namespace_name) - 1);
     memcpy(sp->lag.namespace_name, name, len);
@@ -166,11 +167,16 @@ static err_t read_shard_cursors(struct space *sp)
     return OK;
 }
 
-/** What the store lacks is read again. Where that cannot be, the state goes on without deltas. */
-static err_t open_deltas(struct space *sp)
+static void unblock(struct space *sp)
 {
     *sp->blocked = '\0';
     sp->blocked_err = OK;
+}
+
+/** What the store lacks is read again. Where that cannot be, the state goes on without deltas. */
+static err_t open_deltas(struct space *sp)
+{
+    unblock(sp);
     if (sp->cdc->options.store == NULL)
         return OK;
     err_t err = pending_restore(sp);
@@ -300,8 +306,7 @@ static bool take_round(struct space *sp, int64_t asked_lsn, int64_t now_ns)
         put_off_deltas(sp, err, now_ns);
         return sp->round.asked;
     }
-    *sp->blocked = '\0';
-    sp->blocked_err = OK;
+    unblock(sp);
     sp->delta_tries = 0;
     return sp->round.asked && sp->covered >= asked_lsn;
 }
@@ -310,7 +315,7 @@ static bool take_round(struct space *sp, int64_t asked_lsn, int64_t now_ns)
 static err_t start_round(struct space *sp, bool asked)
 {
     int64_t now_ns = clock_mono_ns(sp->cdc->options.clock);
-    if (!sp->deltas || round_is_under_way(sp))
+    if (!sp->deltas || !space_job_is_idle(&sp->round.job))
         return OK;
     set_delta_timer(sp, now_ns);
     bool due = now_ns >= sp->delta_due_ns ||

@@ -142,6 +142,19 @@ err_t state_step_row(struct state *s, sqlite3_stmt *stmt)
     return err;
 }
 
+static err_t pragma_number(struct state *s, const char *sql, int *ret)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW)
+        *ret = sqlite3_column_int(stmt, 0);
+    err_t err = rc == SQLITE_ROW ? OK : state_fail(s, rc);
+    sqlite3_finalize(stmt);
+    return err;
+}
+
 /* Named numbers ------------------------------------------------------------------------------- */
 
 err_t state_meta_get(struct state *s, const char *name, int64_t *ret)
@@ -199,41 +212,6 @@ err_t state_dead_letter_count(struct state *s, uint64_t *ret_count, uint64_t *re
     return OK;
 }
 
-/* Opening ------------------------------------------------------------------------------------- */
-
-static err_t pragma_number(struct state *s, const char *sql, int *ret)
-{
-    sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(stmt);
-    if (rc == SQLITE_ROW)
-        *ret = sqlite3_column_int(stmt, 0);
-    err_t err = rc == SQLITE_ROW ? OK : state_fail(s, rc);
-    sqlite3_finalize(stmt);
-    return err;
-}
-
-/** 0: fresh. */
-static err_t check_version(struct state *s, int *ret_version)
-{
-    int application;
-    int version;
-    TRY(pragma_number(s, "PRAGMA application_id", &application));
-    TRY(pragma_number(s, "PRAGMA user_version", &version));
-    if (version == 0 && application == 0) {
-        *ret_version = 0;
-        return OK;
-    }
-    if (application != APPLICATION_ID || version != SCHEMA_VERSION)
-        return err_fail(ERR_CORRUPT,
-                        "the state %s is no state of this version of spillway (application id "
-                        "0x%x, version %d)",
-                        s->path, (unsigned)application, version);
-    *ret_version = version;
-    return OK;
-}
-
 /* Checkpoints --------------------------------------------------------------------------------- */
 
 /** A checkpoint copies each page once, however often it was written since the last: it waits until
@@ -288,6 +266,28 @@ static int on_commit(void *arg, sqlite3 *db UNUSED, const char *name UNUSED, int
     int rest;
     s->wal_pages = pages;
     return pages < s->wal_pages_due * CHECKPOINT_PATIENCE ? SQLITE_OK : checkpoint_pass(s, &rest);
+}
+
+/* Opening ------------------------------------------------------------------------------------- */
+
+/** 0: fresh. */
+static err_t check_version(struct state *s, int *ret_version)
+{
+    int application;
+    int version;
+    TRY(pragma_number(s, "PRAGMA application_id", &application));
+    TRY(pragma_number(s, "PRAGMA user_version", &version));
+    if (version == 0 && application == 0) {
+        *ret_version = 0;
+        return OK;
+    }
+    if (application != APPLICATION_ID || version != SCHEMA_VERSION)
+        return err_fail(ERR_CORRUPT,
+                        "the state %s is no state of this version of spillway (application id "
+                        "0x%x, version %d)",
+                        s->path, (unsigned)application, version);
+    *ret_version = version;
+    return OK;
 }
 
 static err_t create_schema(struct state *s)

@@ -84,6 +84,7 @@ err_t state_was_skipped(struct state *s, int64_t lsn, bool *ret) MUST_USE;
 /** ERR_NOT_FOUND. The caller frees ret->name. */
 err_t state_find_collection(struct state *s, struct slice name,
                             struct state_collection *ret) MUST_USE;
+/** In the order of their names' bytes. fn returns false to stop. */
 err_t state_each_collection(struct state *s,
                             bool (*fn)(void *arg, const struct state_collection *c),
                             void *arg) MUST_USE;

@@ -128,7 +128,7 @@ struct append_batch {
  * Thread: the one that holds the shard.
  */
 err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count) MUST_USE;
-/** To be called after a successful shard_append, once those who wait for it have their answer: it
+/** To be called after a successful shard_append, once those who wait for it are told: it
  * may take another sync (the recovery point's) and calls for the next segment's zeros. Thread: the
  * one that holds the shard. */
 void shard_upkeep(struct shard *sh);

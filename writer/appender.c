@@ -39,8 +39,8 @@ struct appender {
     struct builder *spare[SPARE_BUILDERS];
     unsigned spare_count;
     unsigned in_flight;
-    uint64_t joined, seen; /* requests, ever; of these, before the last look */
-    unsigned looks;        /* in this turn */
+    bool joined;    /* a request has, since the last look */
+    unsigned looks; /* in this turn */
 };
 
 struct builder *appender_take_builder(struct appender *a)
@@ -161,14 +161,15 @@ static void open_batch_seal(struct appender *a, struct open_batch *o, bool alone
 static bool gathers(struct reactor_turn_hook *hook)
 {
     struct appender *a = CONTAINER_OF(hook, struct appender, hook);
-    bool grew = a->joined > a->seen;
-    a->seen = a->joined;
+    bool grew = a->joined;
+    a->joined = false;
     return grew && ++a->looks < GATHER_LOOKS && builder_bytes(a->open->builder) < GATHER_BYTES_MAX;
 }
 
 static void turn_end(struct reactor_turn_hook *hook)
 {
     struct appender *a = CONTAINER_OF(hook, struct appender, hook);
+    a->joined = false;
     a->looks = 0;
     unsigned filled = 0;
     for (struct open_batch *o = a->open; o != NULL; o = o->next)
@@ -246,7 +247,7 @@ void appender_join(struct appender *a, struct shard *sh, struct builder_mark mar
     req->next = NULL;
     *o->requests_tail = req;
     o->requests_tail = &req->next;
-    a->joined++;
+    a->joined = true;
     if (key != NULL) {
         key->last_delta = count - 1;
         key->next = o->keys;

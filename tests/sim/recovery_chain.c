@@ -84,7 +84,7 @@ static void live_with_faults(struct recovery *w)
     simdisk_set_budget(w->disk, UINT64_MAX);
     clock_manual_advance_us(&w->clock, 1100000);
     while (rec_alive(w) &&
-           (w->space->round_state != JOB_NONE || w->space->checkpoint_state != JOB_NONE))
+           (w->space->round.job.state != JOB_NONE || w->space->checkpoint.state != JOB_NONE))
         (void)rec_step(w, false); /* what met them ends with them */
     LOG_DEBUG("faults_end", F("acked", w->acked));
     w->faulty = false;

@@ -183,7 +183,7 @@ bool rec_step(struct recovery *w, bool deltas)
         w->covered = MAX(w->covered, sp->covered);
     else if (!sp->deltas && !w->faulty)
         rec_fail(w, "there are no deltas any more: %s", sp->blocked);
-    return more || (deltas && sp->round_state != JOB_NONE);
+    return more || (deltas && sp->round.job.state != JOB_NONE);
 }
 
 void rec_catch_up(struct recovery *w, bool deltas)

@@ -1,9 +1,8 @@
 /* From the log to state and deltas, on real files. */
 #include <pthread.h>
-#include <unistd.h>
 
 #include "base/limits.h"
-#include "cdc/cdc.h"
+#include "cdc/cdc_priv.h"
 #include "cdc/delta.h"
 #include "tests/append.h"
 #include "tests/scratch.h"
@@ -145,6 +144,20 @@ static struct cdc_lag lag_of(struct fixture *f, const char *name)
             return lags[i];
     fail_msg("no namespace %s", name);
     return lags[0];
+}
+
+/** Until the one namespace's deltas reach `lsn`. */
+static void wait_for_delta(struct fixture *f, int64_t lsn)
+{
+    struct cdc *c = f->cdc;
+    bool told = true;
+    lock_acquire(&c->lock);
+    assert_int_equal(c->space_count, 1);
+    while (told && c->spaces[0]->lag.delta_lsn < lsn)
+        told = lock_cond_wait_ms(&c->progress, &c->lock, WAIT_MS);
+    int64_t reached = c->spaces[0]->lag.delta_lsn;
+    lock_release(&c->lock);
+    assert_int_equal(reached, lsn);
 }
 
 /** "op id@lsn " of one delta of "users" in its order, "!" for skipped. */
@@ -385,9 +398,7 @@ static void a_small_delta_size_makes_deltas_by_itself(void **state)
     f->options.delta_bytes = 1;
     restart_cdc(f);
     change(f, "insert", "users", "a", ",\"doc\":{}");
-    for (int ms = 0; lag_of(f, "default").delta_lsn < 1 && ms < WAIT_MS; ms++)
-        usleep(1000); /* nobody asks for them */
-    assert_int_equal(lag_of(f, "default").delta_lsn, 1);
+    wait_for_delta(f, 1); /* nobody asks for it */
     assert_covered(f, 1);
 }
 

@@ -231,7 +231,6 @@ enum { LOOKS = 5 };
 static struct gatherer {
     struct reactor_turn_hook hook;
     int looks, runs;
-    bool began;
     struct reactor_msg late; /* posted at the second look */
     bool late_came_before_the_end;
     sem_t ended;
@@ -245,7 +244,7 @@ static void run_late(struct reactor_msg *msg)
 static bool gathers(struct reactor_turn_hook *hook)
 {
     struct gatherer *g = CONTAINER_OF(hook, struct gatherer, hook);
-    if (!g->began || g->looks == LOOKS)
+    if (g->looks == LOOKS)
         return false;
     if (++g->looks == 2)
         reactor_post(reactor_group_get(group, 0), &g->late);
@@ -255,7 +254,7 @@ static bool gathers(struct reactor_turn_hook *hook)
 static void run_gatherer(struct reactor_turn_hook *hook)
 {
     struct gatherer *g = CONTAINER_OF(hook, struct gatherer, hook);
-    if (!g->began || g->looks < LOOKS)
+    if (g->looks < LOOKS)
         return;
     if (g->runs++ == 0)
         sem_post(&g->ended);
@@ -265,7 +264,6 @@ static void add_gatherer(void)
 {
     gatherer.hook = (struct reactor_turn_hook){.run = run_gatherer, .gathers = gathers};
     gatherer.late.run = run_late;
-    gatherer.began = true;
     reactor_add_turn_hook(reactor_group_get(group, 0), &gatherer.hook);
 }
 
