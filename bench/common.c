@@ -46,6 +46,14 @@ uint64_t bench_now_ns(void)
     return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
+void bench_sleep_until(uint64_t when_ns)
+{
+    struct timespec when = {(time_t)(when_ns / NS_PER_S), (long)(when_ns % NS_PER_S)};
+
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL) == EINTR)
+        ;
+}
+
 uint64_t bench_parse_u64(const char *text, const char *what)
 {
     char *end = NULL;

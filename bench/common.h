@@ -20,6 +20,8 @@ _Noreturn void bench_die_errno(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /** Monotonic nanoseconds. Any thread. */
 uint64_t bench_now_ns(void);
+/** Sleeps until bench_now_ns() is `when_ns`; not at all where that has passed. */
+void bench_sleep_until(uint64_t when_ns);
 
 /** A decimal number of an option; `what` names it in the message that ends the program. */
 uint64_t bench_parse_u64(const char *text, const char *what);

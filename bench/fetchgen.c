@@ -259,12 +259,6 @@ static void print_result(const struct options *o, const struct fetcher *total, d
            server_cpu_s, server_cpu_s / gigabytes, total->cpu_s / gigabytes, seconds);
 }
 
-static void sleep_until(uint64_t when_ns)
-{
-    for (uint64_t now = bench_now_ns(); now < when_ns; now = bench_now_ns())
-        usleep((useconds_t)MIN((when_ns - now) / 1000 + 1, UINT64_C(100000)));
-}
-
 static int run(const struct options *o)
 {
     struct fetcher fetchers[CONNS_MAX] = {0};
@@ -281,7 +275,7 @@ static int run(const struct options *o)
         if (pthread_create(&threads[i], NULL, fetcher_run, &fetchers[i]) != 0)
             bench_die("cannot start a thread");
     }
-    sleep_until(from);
+    bench_sleep_until(from);
     double server_cpu = bench_process_cpu_s(o->server_pid);
     struct fetcher *total = &fetchers[0];
     for (size_t i = 0; i < o->conns; i++) {

@@ -4,16 +4,21 @@
  *
  * sync: one write of N bytes and one fdatasync, again and again, in the directory given: "append"
  * to a growing file, "overwrite" of a file of zeros written and synced before (the two ways in
- * which Spillway commits a group).
+ * which Spillway commits a group). "paced" appends so many times a second as a server at half load
+ * does, whether the last one was slow or not, and measures from when each was due, as the latency
+ * of requests is measured: one that stalls delays those behind it. The endless loop of the others
+ * shows each stall as one slow sync among thousands, and writes the same blocks again and again,
+ * where a log needs new ones.
  *
  * page_cache: CPU of write() alone, into pages that the kernel has to find first ("fresh") and into
  * pages that the file has already ("again"). Where a virtual machine gets its memory from the host
  * page by page, the first costs many times the second, and every log pays it.
  *
- * cpu: the same arithmetic on one CPU and on all of them at once: the CPU seconds that a unit of it
- * costs, and the times when a unit took a millisecond longer than it does. Where they rise with all
- * CPUs busy, these are threads of one core or the host gives them to others in between, and every
- * figure of CPU seconds or of latency under load carries that.
+ * cpu: the same work, LZ4 of 64 KiB of events, on one CPU and on all of them at once: the CPU
+ * seconds that a unit of it costs on average and in the best hundredth of units, and the times when
+ * a unit took more than a millisecond. Where the average is above the best, others use the same
+ * core, its caches or its clock; where units stall, the host gives the CPU to others in between.
+ * Every figure of CPU seconds or of latency under load carries that.
  *
  * sendfile: a file in the page cache sent with sendfile over TCP on 127.0.0.1 to a thread that
  * reads it: into a buffer of 1 MiB as a client must ("buffer"), or dropped in the kernel with
@@ -24,6 +29,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <lz4.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -35,6 +41,7 @@
 #include <unistd.h>
 
 #include "bench/common.h"
+#include "bench/events.h"
 #include "bench/hist.h"
 #include "bench/options.h"
 
@@ -43,13 +50,17 @@
 #define READ_BUFFER MIB(1)
 #define CONNS_MAX 2
 #define CPUS_MAX 64
-#define UNIT_STEPS 20000 /* of arithmetic: less than 0.1 ms */
+#define UNIT_BYTES KIB(64)  /* of events: less than 0.1 ms */
+#define UNITS 16            /* different ones, in turn */
+#define UNIT_ACCELERATION 4 /* as in writer/builder.c */
 #define STALL_NS UINT64_C(1000000)
+#define PACE_PER_S 1000
 
 struct options {
     const char *directory;
     double seconds;
     bool sync;
+    bool pace;
     bool sendfile;
 };
 
@@ -71,24 +82,48 @@ static int open_scratch(const char *directory, bool filled, const char *data)
     return fd;
 }
 
-static void measure_sync(const struct options *o, size_t group, bool overwrite)
+/** READ_BUFFER bytes that do not compress; owned by the caller. */
+static char *random_bytes(void)
 {
-    CLEANUP(xfree_ptr) char *data = xcalloc(1, READ_BUFFER);
-    CLEANUP(xfree_ptr) struct hist *latency = xcalloc(1, sizeof(*latency));
-    int fd = open_scratch(o->directory, overwrite, data);
+    char *data = xcalloc(1, READ_BUFFER);
     uint64_t seed = 1;
-    size_t at = 0;
 
     for (size_t i = 0; i + 8 <= READ_BUFFER; i += 8) {
         uint64_t word = bench_random(&seed);
         memcpy(data + i, &word, 8);
     }
+    return data;
+}
+
+static void print_sync(const char *mode, size_t group, const struct hist *latency, double seconds)
+{
+    printf("{\"bench\":\"limit.sync\",\"mode\":\"%s\",\"group_bytes\":%zu,\"syncs_per_s\":%.0f,"
+           "\"mb_per_s\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"seconds\":%.1f}\n",
+           mode, group, (double)latency->count / seconds,
+           (double)latency->count * (double)group / seconds / 1e6,
+           (double)hist_percentile(latency, 50) / 1e6, (double)hist_percentile(latency, 99) / 1e6,
+           (double)latency->max / 1e6, seconds);
+    fflush(stdout);
+}
+
+static void write_and_sync(int fd, const char *data, size_t group, size_t at)
+{
+    if (pwrite(fd, data, group, (off_t)at) != (ssize_t)group || fdatasync(fd) != 0)
+        bench_die_errno("write and fdatasync");
+}
+
+static void measure_sync(const struct options *o, size_t group, bool overwrite)
+{
+    CLEANUP(xfree_ptr) char *data = random_bytes();
+    CLEANUP(xfree_ptr) struct hist *latency = xcalloc(1, sizeof(*latency));
+    int fd = open_scratch(o->directory, overwrite, data);
+    size_t at = 0;
     uint64_t begin = bench_now_ns();
     uint64_t end = begin + (uint64_t)(o->seconds * 1e9);
     uint64_t now = begin;
+
     while (now < end) {
-        if (pwrite(fd, data, group, (off_t)at) != (ssize_t)group || fdatasync(fd) != 0)
-            bench_die_errno("write and fdatasync");
+        write_and_sync(fd, data, group, at);
         uint64_t after = bench_now_ns();
         hist_record(latency, after - now);
         now = after;
@@ -100,14 +135,25 @@ static void measure_sync(const struct options *o, size_t group, bool overwrite)
             now = bench_now_ns();
         }
     }
-    double seconds = (double)(now - begin) / 1e9;
-    printf("{\"bench\":\"limit.sync\",\"mode\":\"%s\",\"group_bytes\":%zu,\"syncs_per_s\":%.0f,"
-           "\"mb_per_s\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"seconds\":%.1f}\n",
-           overwrite ? "overwrite" : "append", group, (double)latency->count / seconds,
-           (double)latency->count * (double)group / seconds / 1e6,
-           (double)hist_percentile(latency, 50) / 1e6, (double)hist_percentile(latency, 99) / 1e6,
-           (double)latency->max / 1e6, seconds);
-    fflush(stdout);
+    print_sync(overwrite ? "overwrite" : "append", group, latency, (double)(now - begin) / 1e9);
+    close(fd);
+}
+
+static void measure_pace(const struct options *o, size_t group)
+{
+    CLEANUP(xfree_ptr) char *data = random_bytes();
+    CLEANUP(xfree_ptr) struct hist *latency = xcalloc(1, sizeof(*latency));
+    int fd = open_scratch(o->directory, false, data);
+    uint64_t begin = bench_now_ns();
+    size_t count = (size_t)(o->seconds * PACE_PER_S);
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t due = begin + i * UINT64_C(1000000000) / PACE_PER_S;
+        bench_sleep_until(due);
+        write_and_sync(fd, data, group, i * group);
+        hist_record(latency, bench_now_ns() - due);
+    }
+    print_sync("paced", group, latency, (double)(bench_now_ns() - begin) / 1e9);
     close(fd);
 }
 
@@ -139,9 +185,9 @@ static void measure_page_cache(const struct options *o)
 
 /** A CPU kept busy. */
 struct spin {
+    const char *events; /* UNITS * UNIT_BYTES; shared */
     uint64_t until_ns;
-    uint64_t units; /* these are written by the thread before it ends */
-    uint64_t sum;
+    struct hist *units; /* owned; the thread's until it ends, as what follows */
     uint64_t stalls, stalled_ns, longest_ns;
     double cpu_s;
 };
@@ -149,14 +195,17 @@ struct spin {
 static void *spin_run(void *arg)
 {
     struct spin *s = arg;
+    CLEANUP(xfree_ptr) char *packed = xmalloc((size_t)LZ4_compressBound(UNIT_BYTES));
     double cpu = bench_thread_cpu_s();
     uint64_t last = bench_now_ns();
 
     while (last < s->until_ns) {
-        for (unsigned i = 0; i < UNIT_STEPS; i++)
-            s->sum += bench_random(&s->sum);
-        s->units++;
+        const char *unit = s->events + s->units->count % UNITS * UNIT_BYTES;
+        if (LZ4_compress_fast(unit, packed, UNIT_BYTES, LZ4_compressBound(UNIT_BYTES),
+                              UNIT_ACCELERATION) <= 0)
+            bench_die("LZ4 does not compress");
         uint64_t now = bench_now_ns();
+        hist_record(s->units, now - last);
         if (now - last > STALL_NS) {
             s->stalls++;
             s->stalled_ns += now - last;
@@ -168,32 +217,53 @@ static void *spin_run(void *arg)
     return NULL;
 }
 
+/** Events as NDJSON for all units; owned by the caller. */
+static char *unit_events(void)
+{
+    size_t bytes = UNITS * UNIT_BYTES, fill = 0;
+    char *events = xmalloc(bytes + EVENT_MAX + 1);
+    struct event_source source;
+
+    events_init(&source, 1, 0);
+    while (fill < bytes) {
+        fill += events_next(&source, events + fill);
+        events[fill++] = '\n';
+    }
+    return events;
+}
+
 static void measure_cpu(const struct options *o, size_t cpus)
 {
-    struct spin spins[CPUS_MAX], total = {0};
+    CLEANUP(xfree_ptr) char *events = unit_events();
+    struct spin spins[CPUS_MAX], total = {.units = xcalloc(1, sizeof(struct hist))};
     pthread_t threads[CPUS_MAX];
     uint64_t until = bench_now_ns() + (uint64_t)(o->seconds * 1e9);
 
     for (size_t i = 0; i < cpus; i++) {
-        spins[i] = (struct spin){.until_ns = until, .sum = i};
+        spins[i] = (struct spin){
+            .events = events, .until_ns = until, .units = xcalloc(1, sizeof(struct hist))};
         if (pthread_create(&threads[i], NULL, spin_run, &spins[i]) != 0)
             bench_die("cannot start a thread");
     }
     for (size_t i = 0; i < cpus; i++) {
         pthread_join(threads[i], NULL);
-        total.units += spins[i].units;
+        hist_merge(total.units, spins[i].units);
+        free(spins[i].units);
         total.cpu_s += spins[i].cpu_s;
         total.stalls += spins[i].stalls;
         total.stalled_ns += spins[i].stalled_ns;
         total.longest_ns = MAX(total.longest_ns, spins[i].longest_ns);
     }
     printf("{\"bench\":\"limit.cpu\",\"mode\":\"%s\",\"cpus\":%zu,\"cpu_us_per_unit\":%.2f,"
-           "\"stalls_per_cpu_s\":%.1f,\"stalled_share\":%.4f,\"longest_stall_ms\":%.2f}\n",
-           cpus == 1 ? "one" : "all", cpus, total.cpu_s * 1e6 / (double)total.units,
+           "\"best_us_per_unit\":%.2f,\"stalls_per_cpu_s\":%.1f,\"stalled_share\":%.4f,"
+           "\"longest_stall_ms\":%.2f}\n",
+           cpus == 1 ? "one" : "all", cpus, total.cpu_s * 1e6 / (double)total.units->count,
+           (double)hist_percentile(total.units, 1) / 1e3,
            (double)total.stalls / (o->seconds * (double)cpus),
            (double)total.stalled_ns / 1e9 / (o->seconds * (double)cpus),
            (double)total.longest_ns / 1e6);
     fflush(stdout);
+    free(total.units);
 }
 
 /** One connection: a thread that sends the file over and over, and one that reads it. */
@@ -292,10 +362,12 @@ static void measure_sendfile(const struct options *o, bool discard, size_t conns
     close(file);
 }
 
-static const char usage[] = "Usage: limits [--seconds S] [--only sync|sendfile] DIRECTORY\n"
-                            "Measures fdatasync in DIRECTORY, page cache and CPU (sync), and "
-                            "sendfile over loopback,\nS seconds (2) for each figure.\n"
-                            "Example: limits --only sync /var/tmp\n";
+static const char usage[] =
+    "Usage: limits [--seconds S] [--only sync|pace|sendfile] DIRECTORY\n"
+    "Measures fdatasync in DIRECTORY, page cache and CPU (sync), fdatasync "
+    "at a fixed pace\n(pace), and sendfile over loopback, S seconds (2) for "
+    "each figure.\n"
+    "Example: limits --only sync /var/tmp\n";
 
 int main(int argc, char **argv)
 {
@@ -307,8 +379,9 @@ int main(int argc, char **argv)
 
     o.directory = bench_options(argc, argv, options, usage);
     o.sync = only == NULL || strcmp(only, "sync") == 0;
+    o.pace = only == NULL || strcmp(only, "pace") == 0;
     o.sendfile = only == NULL || strcmp(only, "sendfile") == 0;
-    if (!o.sync && !o.sendfile)
+    if (!o.sync && !o.pace && !o.sendfile)
         bench_usage(usage);
     signal(SIGPIPE, SIG_IGN); /* the sender learns from sendfile that its reader has gone */
     for (size_t i = 0; o.sync && i < ARRAY_LEN(groups); i++) {
@@ -320,6 +393,8 @@ int main(int argc, char **argv)
         measure_cpu(&o, 1);
         measure_cpu(&o, MIN((size_t)sysconf(_SC_NPROCESSORS_ONLN), (size_t)CPUS_MAX));
     }
+    if (o.pace)
+        measure_pace(&o, KIB(64));
     if (o.sendfile) {
         measure_sendfile(&o, false, 1);
         measure_sendfile(&o, false, 2);

@@ -26,6 +26,10 @@
 #define PREPARE_BUSY_NS INT64_C(30000000000)      /* half a segment so quickly: worth preparing */
 #define PREPARE_PLAIN_BYTES MIB(1)                /* … and so much of a plain segment … */
 #define PREPARE_BUSY_PLAIN_NS INT64_C(1000000000) /* … within this time */
+/* The share of zeros done is kept so many times ahead of the share of appends come: done before the
+ * roll, and sooner where the active segment is a plain one, which waits to be left. */
+#define PREPARE_LEAD (4.0 / 3)
+#define PREPARE_LEAD_PLAIN 4.0
 
 char *shard_prepared_path(const struct shard *sh)
 {
@@ -133,15 +137,16 @@ static bool worth_preparing(struct shard *sh, int64_t age_ns)
     return age_ns <= PREPARE_BUSY_NS;
 }
 
-/** The appends have come as far, in what was left of the active segment, as the zeros in the next;
- * they count 4/3, so that the zeros are done before the roll. */
+/** The appends have come as far, in what was left of the active segment, as the zeros in the next.
+ */
 static bool next_stretch_is_due(const struct shard *sh, uint64_t size)
 {
     if (sh->prepare_base != sh->active->base_offset)
         return true; /* late: the roll was sooner */
     double left = (double)(sh->segment_limit - sh->prepare_start);
     double come = (double)(size - sh->prepare_start) / left;
-    return come * 4 / 3 >= (double)sh->prepare_at / (double)sh->prepare_bytes;
+    double lead = sh->active_prepared ? PREPARE_LEAD : PREPARE_LEAD_PLAIN;
+    return come * lead >= (double)sh->prepare_at / (double)sh->prepare_bytes;
 }
 
 static void prepare_start(struct shard *sh, uint64_t size, int64_t age_ns)
