@@ -14,6 +14,9 @@ struct clock {
 /** The machine's clock. Any thread. */
 struct clock *clock_real(void);
 
+/** Sleeps the calling thread for `ms` of real time, signals or not. */
+void clock_pause_ms(int64_t ms);
+
 /** A clock that only moves when told. Embedded. One thread moves it, any reads it. */
 struct clock_manual {
     struct clock base;

@@ -41,6 +41,12 @@ int err_http_status(err_t code)
     return err_rows[code].http;
 }
 
+bool err_passes(err_t code)
+{
+    return code == ERR_BUFFER_FULL || code == ERR_UNAVAILABLE || code == ERR_IO ||
+           code == ERR_NO_MEMORY;
+}
+
 int16_t err_kafka_code(err_t code)
 {
     ASSERT((unsigned)code < ERR_COUNT);

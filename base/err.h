@@ -34,6 +34,8 @@ const char *err_wire_code(err_t code);
 const char *err_default_text(err_t code);
 int err_http_status(err_t code);
 int16_t err_kafka_code(err_t code);
+/** Whether what `code` says may pass by itself; a missing secret or a damaged shard does not. */
+bool err_passes(err_t code);
 
 /** The calling thread's last detail; text is "" before the first. */
 const struct err_detail *err_last(void);

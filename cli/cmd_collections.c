@@ -22,6 +22,7 @@ struct row {
     int64_t last_lsn, last_ts;
     size_t snapshots;
     char newest[64]; /* snapshot */
+    char *problem;   /* owned, or NULL: the list of snapshots is damaged */
     bool has_drill;
     struct drill_result drill;
 };
@@ -69,12 +70,17 @@ static err_t fill_from_store(struct source *s, struct row *r)
     if (source_store(s) == NULL)
         return OK;
     TRY(fill_from_manifest(s, r));
-    TRY(snapshot_list_read(source_store(s), r->namespace_name, slice_of(r->name), &list));
-    r->snapshots = list.count;
-    if (list.count > 0)
-        snprintf(r->newest, sizeof(r->newest), "%s", list.items[list.count - 1].name);
-    snapshot_list_free(&list);
-    err_t err = drill_last(source_store(s), r->namespace_name, slice_of(r->name), &r->drill);
+    err_t err = snapshot_list_read(source_store(s), r->namespace_name, slice_of(r->name), &list);
+    if (err == ERR_CORRUPT) {
+        r->problem = xstrdup(err_text(err));
+    } else {
+        TRY(err);
+        r->snapshots = list.count;
+        if (list.count > 0)
+            snprintf(r->newest, sizeof(r->newest), "%s", list.items[list.count - 1].name);
+        snapshot_list_free(&list);
+    }
+    err = drill_last(source_store(s), r->namespace_name, slice_of(r->name), &r->drill);
     r->has_drill = err == OK;
     return err == ERR_NOT_FOUND || err == ERR_CORRUPT ? OK : err; /* the next drill mends it */
 }
@@ -103,7 +109,14 @@ static void print_json(const struct row *r)
         buf_append_str(&out, "null");
     buf_printf(&out, ",\"lastLsn\":%" PRId64 ",\"lastTs\":", r->last_lsn);
     append_time(&out, r->last_ts != INT64_MIN, r->last_ts);
-    buf_printf(&out, ",\"snapshots\":%zu,\"newestSnapshot\":", r->snapshots);
+    if (r->problem != NULL) {
+        buf_append_str(&out, ",\"problem\":");
+        buf_append_json(&out, r->problem, strlen(r->problem));
+        buf_append_str(&out, ",\"snapshots\":null");
+    } else {
+        buf_printf(&out, ",\"snapshots\":%zu", r->snapshots);
+    }
+    buf_append_str(&out, ",\"newestSnapshot\":");
     if (r->snapshots > 0)
         buf_append_json(&out, r->newest, strlen(r->newest));
     else
@@ -119,6 +132,7 @@ static void print_json(const struct row *r)
 static void print_text(const struct row *r)
 {
     char count[24] = "?", last[TIMEFMT_MAX] = "-", drill[TIMEFMT_MAX] = "never";
+    char snapshots[24] = "?";
     CLEANUP(buf_release) struct buf name = BUF_INIT;
     buf_printf(&name, "%s/", r->namespace_name);
     recovery_append_shown(&name, slice_of(r->name));
@@ -128,32 +142,40 @@ static void print_text(const struct row *r)
         timefmt_rfc3339(r->last_ts, last);
     if (r->has_drill)
         timefmt_rfc3339(r->drill.at_us, drill);
-    printf("%-32.*s %12s  %-27s %9zu  %s%s\n", (int)name.len, name.data, count, last, r->snapshots,
+    if (r->problem == NULL)
+        snprintf(snapshots, sizeof(snapshots), "%zu", r->snapshots);
+    printf("%-32.*s %12s  %-27s %9s  %s%s\n", (int)name.len, name.data, count, last, snapshots,
            drill,
            !r->has_drill     ? ""
            : r->drill.passed ? " passed"
                              : " FAILED");
     if (r->has_drill && !r->drill.passed)
         printf("    %s\n", r->drill.text);
+    if (r->problem != NULL)
+        printf("    %s\n", r->problem);
 }
 
 struct listing {
     const struct cli_args *args;
     struct source *source;
+    bool damaged;
 };
 
 static err_t list_one(void *arg, const char *namespace_name, struct slice collection)
 {
-    const struct listing *l = arg;
+    struct listing *l = arg;
     struct row r = {.namespace_name = namespace_name,
                     .name = collection.data,
                     .count = -1,
                     .last_lsn = -1,
                     .last_ts = INT64_MIN};
     TRY(fill_from_state(l->source, &r));
-    TRY(fill_from_store(l->source, &r));
-    (options_has(l->args, "json") ? print_json : print_text)(&r);
-    return OK;
+    err_t err = fill_from_store(l->source, &r);
+    if (err == OK)
+        (options_has(l->args, "json") ? print_json : print_text)(&r);
+    l->damaged |= r.problem != NULL;
+    free(r.problem);
+    return err;
 }
 
 static int run(const struct cli_args *args)
@@ -165,10 +187,12 @@ static int run(const struct cli_args *args)
     if (!options_has(args, "json"))
         printf("%-32s %12s  %-27s %9s  %s\n", "COLLECTION", "DOCUMENTS", "LAST CHANGE", "SNAPSHOTS",
                "LAST DRILL");
-    struct listing l = {args, r.source};
+    struct listing l = {args, r.source, false};
     err_t err = source_each_collection(
         r.source, args->positional_count > 0 ? args->positional[0] : NULL, list_one, &l);
-    return err == OK ? EXIT_OK : recovery_failed(args, err);
+    if (err != OK)
+        return recovery_failed(args, err);
+    return l.damaged ? EXIT_FAILED : EXIT_OK;
 }
 
 const struct cli_command command_collections = {

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -172,9 +171,7 @@ static void wait_before_retry(const struct http_client_reply *reply, int64_t att
     ms = MIN(ms, RETRY_MAX_MS);
     if (reply != NULL && reply->retry_after_s > 0)
         ms = MAX(ms, (int64_t)MIN(reply->retry_after_s, 60u) * 1000);
-    struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
-    while (nanosleep(&pause, &pause) != 0 && errno == EINTR)
-        continue;
+    clock_pause_ms(ms);
 }
 
 /** Sends the batch until it is in. False when it cannot be: said on standard error. */

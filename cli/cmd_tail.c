@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/pattern.h"
 #include "base/timefmt.h"
 #include "cli/commands.h"
@@ -14,6 +15,8 @@
 
 #define DEFAULT_KAFKA "127.0.0.1:9092"
 #define WAIT_MS 30000
+#define RETRY_FIRST_MS 250 /* twice as long after each failure … */
+#define RETRY_MAX_MS 5000  /* … up to this */
 
 static const struct cli_option options[] = {
     {"kafka", 0, "ADDR", "The server's Kafka listener (127.0.0.1:9092)"},
@@ -27,8 +30,10 @@ static const struct cli_option options[] = {
 };
 
 struct tail {
-    struct kafka_client *client;
-    char *stream; /* owned */
+    const char *address;
+    struct kafka_client *client; /* owned */
+    int64_t pause_ms;            /* before the next try to connect again */
+    char *stream;                /* owned */
     const char *pattern;
     struct kafka_position *positions; /* owned */
     size_t count;
@@ -116,14 +121,35 @@ static bool at_end(const struct tail *t)
     return true;
 }
 
+/** After a broken connection: the server is being restarted, perhaps. The positions stay where the
+ * printed records end. */
+static err_t connect_again(struct tail *t)
+{
+    err_t err;
+    fprintf(stderr, "spillway tail: %s; trying again\n", err_text(ERR_UNAVAILABLE));
+    kafka_client_close(TAKE(t->client));
+    do {
+        clock_pause_ms(t->pause_ms);
+        t->pause_ms = MIN(2 * t->pause_ms, RETRY_MAX_MS);
+        err = kafka_client_connect(t->address, &t->client);
+    } while (err == ERR_UNAVAILABLE);
+    return err;
+}
+
 static err_t follow(struct tail *t)
 {
+    t->pause_ms = RETRY_FIRST_MS;
     for (;;) {
         err_t err = kafka_client_fetch(t->client, t->stream, t->positions, t->count,
                                        t->exit_at_end ? 0 : WAIT_MS, on_record, t);
         fflush(stdout);
+        if (err == ERR_UNAVAILABLE && !t->exit_at_end) {
+            TRY(connect_again(t));
+            continue;
+        }
         if (err != OK)
             return err;
+        t->pause_ms = RETRY_FIRST_MS;
         if (t->exit_at_end && at_end(t))
             return OK;
     }
@@ -140,12 +166,12 @@ static void release(struct tail *t)
 static err_t run_tail(const struct cli_args *args, struct tail *t, const struct beginning *b,
                       int64_t only_shard)
 {
-    const char *address = options_value(args, "kafka");
-    if (address == NULL)
-        address = getenv("SPILLWAY_KAFKA");
-    if (address == NULL || *address == '\0')
-        address = DEFAULT_KAFKA;
-    TRY(kafka_client_connect(address, &t->client));
+    t->address = options_value(args, "kafka");
+    if (t->address == NULL)
+        t->address = getenv("SPILLWAY_KAFKA");
+    if (t->address == NULL || *t->address == '\0')
+        t->address = DEFAULT_KAFKA;
+    TRY(kafka_client_connect(t->address, &t->client));
     TRY(find_positions(t, b, only_shard));
     return follow(t);
 }
@@ -194,9 +220,11 @@ const struct cli_command command_tail = {
     .name = "tail",
     .usage = "tail [OPTIONS] [PATTERN]",
     .summary = "Follow events live",
-    .about = "Prints one event a line. PATTERN is a glob on the event's type: * stands for one\n"
-             "segment between dots, ** for any number of them (webhook.github.*, webhook.**).\n"
-             "Without --kafka the variable SPILLWAY_KAFKA counts.\n",
+    .about =
+        "Prints one event a line. PATTERN is a glob on the event's type: * stands for one\n"
+        "segment between dots, ** for any number of them (webhook.github.*, webhook.**).\n"
+        "Without --kafka the variable SPILLWAY_KAFKA counts. A broken connection is made again,\n"
+        "and goes on behind the last event printed (not with --exit).\n",
     .options = options,
     .option_count = ARRAY_LEN(options),
     .positional_max = 1,

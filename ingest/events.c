@@ -60,7 +60,6 @@ static void fail_early(struct http_exchange *x, err_t err, const char *text, con
 {
     if (err == ERR_BUFFER_FULL)
         metric_inc(M_buffer_full_total);
-    reply_add_retry(x, err);
     http_respond_error(x, err, text, details);
 }
 

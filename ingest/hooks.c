@@ -57,7 +57,7 @@ static void refuse(struct http_exchange *x, err_t err, const char *text, const c
     buf_append_char(&body, '}');
     if (err == ERR_BUFFER_FULL)
         metric_inc(M_buffer_full_total);
-    reply_add_retry(x, err);
+    http_add_retry(x, err);
     http_respond(x, err_http_status(err), "application/json", body.data, body.len);
 }
 

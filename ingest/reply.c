@@ -62,14 +62,6 @@ void reply_events(struct reply *r, const struct tenant *t, const struct append_o
     REPLY_LITERAL(r, "}}");
 }
 
-void reply_add_retry(struct http_exchange *x, err_t code)
-{
-    /* What may pass by itself. A missing secret or a damaged shard waits for an operator. */
-    if (code == ERR_BUFFER_FULL || code == ERR_UNAVAILABLE || code == ERR_IO ||
-        code == ERR_NO_MEMORY)
-        http_add_header(x, "Retry-After", "1");
-}
-
 void reply_too_large(struct buf *text, struct buf *details, size_t limit, int64_t length)
 {
     if (length >= 0) {

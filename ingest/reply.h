@@ -21,9 +21,6 @@ void reply_number(struct reply *r, int64_t n);
 
 /** The body of a successful POST /ingest; `outcome` NULL: there were no events. */
 void reply_events(struct reply *r, const struct tenant *t, const struct append_outcome *outcome);
-
-/** Adds Retry-After where the code calls for it. */
-void reply_add_retry(struct http_exchange *x, err_t code);
 /** Text and details of a 413; `length` -1: found while the body came in. */
 void reply_too_large(struct buf *text, struct buf *details, size_t limit, int64_t length);
 /** Text and details of a request with bad events. */

@@ -147,6 +147,12 @@ void http_add_header(struct http_exchange *x, const char *name, const char *valu
  * it was aborted. Date, X-Correlation-ID and Content-Length are added. */
 void http_respond(struct http_exchange *x, int status, const char *content_type, const void *body,
                   size_t len);
+/** Adds Retry-After where what `code` says may pass by itself; http_respond_error does it. */
+static inline void http_add_retry(struct http_exchange *x, err_t code)
+{
+    if (err_passes(code))
+        http_add_header(x, "Retry-After", "1");
+}
 /** A JSON error body {"error":text,"code":CODE[,"details":details_json]} with the row's status. */
 void http_respond_error(struct http_exchange *x, err_t code, const char *text,
                         const char *details_json);

@@ -197,5 +197,6 @@ void http_respond_error(struct http_exchange *x, err_t code, const char *text,
         buf_append_str(&body, details_json);
     }
     APPEND(&body, "}");
+    http_add_retry(x, code);
     http_respond(x, err_http_status(code), "application/json", body.data, body.len);
 }

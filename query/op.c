@@ -123,8 +123,6 @@ static void answer_error(struct query_op *op)
     }
     if (err_http_status(err) >= 500)
         LOG_WARN("request_failed", F("namespace", op->namespace_name), F("error", op->text));
-    if (err_http_status(err) == 503)
-        http_add_header(x, "Retry-After", "1");
     http_respond_error(x, err, op->text, op->details[0] != '\0' ? op->details : NULL);
 }
 
@@ -318,8 +316,6 @@ static err_t admit(struct query *q)
 
 static void refuse(struct http_exchange *x, err_t err)
 {
-    if (err_http_status(err) == 503)
-        http_add_header(x, "Retry-After", "1");
     http_respond_error(x, err, err_text(err), NULL);
 }
 

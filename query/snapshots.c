@@ -1,6 +1,8 @@
 /*
  * Snapshots over HTTP, the list of collections, and flush.
  */
+#include <string.h>
+
 #include "base/metrics.h"
 #include "query/kinds.h"
 #include "snapshot/lines.h"
@@ -54,13 +56,19 @@ struct collection_lister {
     err_t err;
 };
 
-static err_t count_snapshots(const struct query_op *op, const struct state_collection *c,
-                             size_t *ret)
+/** `"snapshots":N`; where the list is damaged null and what is wrong, so that the others are seen.
+ */
+static err_t add_snapshot_count(struct query_op *op, struct slice name)
 {
     struct snapshot_list list;
-    TRY(snapshot_list_read(op->q->options.store, op->namespace_name,
-                           (struct slice){c->name, c->name_len}, &list));
-    *ret = list.count;
+    err_t err = snapshot_list_read(op->q->options.store, op->namespace_name, name, &list);
+    if (err == ERR_CORRUPT) {
+        buf_append_str(&op->out, "\"snapshots\":null,\"problem\":");
+        buf_append_json(&op->out, err_text(err), strlen(err_text(err)));
+        return OK;
+    }
+    TRY(err);
+    buf_printf(&op->out, "\"snapshots\":%zu", list.count);
     snapshot_list_free(&list);
     return OK;
 }
@@ -70,12 +78,8 @@ static bool add_collection(void *arg, const struct state_collection *c)
     struct collection_lister *l = arg;
     struct query_op *op = l->op;
     struct drill_result drill;
-    size_t snapshots;
+    struct slice name = {c->name, c->name_len};
     char hash[33];
-    l->err = count_snapshots(op, c, &snapshots);
-    if (l->err != OK)
-        return false;
-    state_hash_format(c->hash, hash);
     if (op->out.data[op->out.len - 1] != '[')
         buf_append_char(&op->out, ',');
     buf_append_str(&op->out, "{\"name\":");
@@ -84,8 +88,12 @@ static bool add_collection(void *arg, const struct state_collection *c)
                (long long)c->last_lsn);
     if (c->last_lsn >= 0)
         json_time(&op->out, "maxTs", c->max_ts_us);
-    buf_printf(&op->out, ",\"snapshots\":%zu,\"hash\":\"%s\",\"lastDrill\":", snapshots, hash);
-    struct slice name = {c->name, c->name_len};
+    buf_append_char(&op->out, ',');
+    l->err = add_snapshot_count(op, name);
+    if (l->err != OK)
+        return false;
+    state_hash_format(c->hash, hash);
+    buf_printf(&op->out, ",\"hash\":\"%s\",\"lastDrill\":", hash);
     /* One that is damaged is none; the next drill mends it. */
     if (drill_last(op->q->options.store, op->namespace_name, name, &drill) == OK)
         drill_to_json(&drill, &op->out);

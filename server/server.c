@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/logger.h"
@@ -323,11 +322,6 @@ static void say_ready(struct server *s)
 
 /* The end -------------------------------------------------------------------------------------- */
 
-static void pause_ms(long ms)
-{
-    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
-}
-
 static unsigned open_connections(const struct server *s)
 {
     unsigned count = 0;
@@ -352,7 +346,7 @@ static void close_doors(struct server *s)
     if (s->kafka != NULL)
         kafka_door_drain(s->kafka);
     for (int ms = 0; ms < DRAIN_MS && open_connections(s) > 0; ms += DRAIN_STEP_MS)
-        pause_ms(DRAIN_STEP_MS);
+        clock_pause_ms(DRAIN_STEP_MS);
     if (open_connections(s) > 0)
         LOG_WARN("drain_cut", F("connections", (int64_t)open_connections(s)),
                  F("next", "closing them"));

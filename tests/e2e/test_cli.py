@@ -231,6 +231,28 @@ def test_tail_follows_live(server):
 
 
 @pytest.mark.short
+def test_tail_goes_on_after_a_restart_of_the_server(make_server):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    server = make_server("--dev", "--kafka", f"127.0.0.1:{port}")
+    server.ingest({"type": "first", "ts": TS})
+    with subprocess.Popen([SPILLWAY, "tail", "--kafka", server.kafka, "--from", "start", "-n", "3"],
+                          env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
+        assert "first" in tail.stdout.readline()
+        server.restart(kill=True)
+        server.ingest({"type": "second", "ts": TS})
+        assert "second" in tail.stdout.readline()
+        server.stop()
+        server.start()
+        server.ingest({"type": "third", "ts": TS})
+        assert "third" in tail.stdout.readline() and tail.stdout.read() == ""
+        said = tail.stderr.read().splitlines()
+    assert tail.returncode == 0
+    assert len(said) == 2 and all(str(port) in line and line.endswith("; trying again") for line in said), said
+
+
+@pytest.mark.short
 def test_tail_of_what_is_not_there(filled, run):
     done = run("tail", "--kafka", filled.kafka, "--stream", "no-such")
     assert done.returncode == 1 and "no-such" in done.stderr

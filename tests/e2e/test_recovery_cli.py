@@ -130,6 +130,24 @@ def test_what_is_wrong_is_named(server, run, tmp_path):
             assert done.returncode == 1 and f'"{"nothing" if "nothing" in name else "nowhere"}"' in done.stderr, done.stderr
 
 
+def test_a_damaged_list_of_snapshots_hides_no_other_collection(server, run):
+    for name in ("users", "orders"):
+        server.ingest({"type": "collection.insert", "ts": STAMP, "collection": name, "docId": "a", "doc": {}})
+        assert server.post(f"/snapshots/default/{name}", b"{}").ok
+    listed = server.data / "store/default/users/snapshots/manifest.json"
+    listed.write_bytes(listed.read_bytes()[:-9])
+    of_server = {c["name"]: c for c in server.get("/collections/default").json()["collections"]}
+    done = run("collections", "--data", server.data, "--json")
+    by_command = {c["collection"]: c for c in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 1
+    for found in (of_server, by_command):
+        assert found["orders"]["snapshots"] == 1 and "problem" not in found["orders"]
+        assert found["users"]["snapshots"] is None and "snapshots/manifest.json" in found["users"]["problem"]
+        assert found["users"]["count"] == 1
+    shown = run("collections", "--data", server.data)
+    assert shown.returncode == 1 and "snapshots/manifest.json" in shown.stdout
+
+
 def test_a_manifest_that_is_gone_is_named(server, run):
     fill(server)
     assert server.post("/flush").status_code == 200

@@ -14,7 +14,7 @@ BANS = [
      "snprintf, struct buf (base/buf.h), or memcpy with a checked length"),
     (r"\b(strtok|localtime|gmtime|ctime|asctime|strerror)\s*\(", r"^base/",
      "the _r form, base/timefmt.h, or err_fail_errno: the plain one is not thread-safe"),
-    (r"\b(sleep|usleep|nanosleep)\s*\(", r"^(server/server\.c$|cli/)", "a timer or a condition variable"),
+    (r"\b(sleep|usleep|nanosleep|clock_pause_ms)\s*\(", r"^(base/clock\.[ch]$|server/server\.c$|cli/)", "a timer or a condition variable"),
     (r"\b(fsync|fdatasync|sync_file_range|rename|renameat|fallocate|ftruncate|pwritev|pwrite)\s*\(",
      r"^(base/io(_posix)?|server/lockfile)\.c$", "io_* of base/io.h, so that the simulated disk sees it"),
     (r"\bassert\s*\(", r"^$", "ASSERT of base/base.h, which stays on in release builds"),

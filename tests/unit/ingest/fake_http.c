@@ -318,6 +318,7 @@ void http_respond_error(struct http_exchange *x, err_t code, const char *text,
         text = err_default_text(code);
     buf_printf(&body, "{\"error\":\"%s\",\"code\":\"%s\",\"details\":%s}", text,
                err_wire_code(code), details_json == NULL ? "null" : details_json);
+    http_add_retry(x, code);
     http_respond(x, err_http_status(code), "application/json", body.data, body.len);
     buf_release(&body);
 }
