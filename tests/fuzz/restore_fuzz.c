@@ -14,7 +14,7 @@ static void check_ids(const struct restore_filter *f)
 {
     ASSERT((f->ids != NULL) == (f->id_count > 0));
     for (size_t i = 1; i < f->id_count; i++)
-        ASSERT(strcmp(f->ids[i - 1], f->ids[i]) <= 0);
+        ASSERT(slice_compare(f->ids[i - 1], f->ids[i]) < 0);
 }
 
 static void check_same(const struct restore_ask *a, const struct restore_ask *b)
