@@ -364,9 +364,8 @@ static void measure_sendfile(const struct options *o, bool discard, size_t conns
 
 static const char usage[] =
     "Usage: limits [--seconds S] [--only sync|pace|sendfile] DIRECTORY\n"
-    "Measures fdatasync in DIRECTORY, page cache and CPU (sync), fdatasync "
-    "at a fixed pace\n(pace), and sendfile over loopback, S seconds (2) for "
-    "each figure.\n"
+    "Measures fdatasync in DIRECTORY, page cache and CPU (sync), fdatasync at a fixed pace\n"
+    "(pace), and sendfile over loopback, S seconds (2) for each figure.\n"
     "Example: limits --only sync /var/tmp\n";
 
 int main(int argc, char **argv)
