@@ -38,8 +38,7 @@ struct cdc_options {
 
 err_t cdc_start(const struct cdc_options *options, struct cdc **ret_cdc) MUST_USE;
 /** Applies nothing more; deltas that are due are left to the next start, the one that is being
- * written is waited for. No stream is created and
- * no cdc_flush waits any more. NULL-safe. */
+ * written is waited for. No stream is created and no cdc_flush waits any more. NULL-safe. */
 void cdc_stop(struct cdc *c);
 
 /** Waits until every change acknowledged before the call is in the state (and, with `deltas`, in

@@ -9,7 +9,7 @@
 #include "base/timefmt.h"
 #include "cli/commands.h"
 #include "cli/recovery.h"
-#include "snapshot/snapshot.h"
+#include "snapshot/lines.h"
 
 static const struct cli_option options[] = {
     RECOVERY_SOURCE_OPTIONS,
@@ -109,13 +109,7 @@ static void print_json(const struct row *r)
         buf_append_str(&out, "null");
     buf_printf(&out, ",\"lastLsn\":%" PRId64 ",\"lastTs\":", r->last_lsn);
     append_time(&out, r->last_ts != INT64_MIN, r->last_ts);
-    if (r->problem != NULL) {
-        buf_append_str(&out, ",\"problem\":");
-        buf_append_json(&out, r->problem, strlen(r->problem));
-        buf_append_str(&out, ",\"snapshots\":null");
-    } else {
-        buf_printf(&out, ",\"snapshots\":%zu", r->snapshots);
-    }
+    json_snapshot_count(&out, r->snapshots, r->problem);
     buf_append_str(&out, ",\"newestSnapshot\":");
     if (r->snapshots > 0)
         buf_append_json(&out, r->newest, strlen(r->newest));

@@ -26,8 +26,8 @@
 #define PREPARE_BUSY_NS INT64_C(30000000000)      /* half a segment so quickly: worth preparing */
 #define PREPARE_PLAIN_BYTES MIB(1)                /* … and so much of a plain segment … */
 #define PREPARE_BUSY_PLAIN_NS INT64_C(1000000000) /* … within this time */
-/* The share of zeros done is kept so many times ahead of the share of appends come: done before the
- * roll, and sooner where the active segment is a plain one, which waits to be left. */
+/* The zeros' share is kept so many times ahead of the appends': done before the roll, and sooner
+ * where the active segment is a plain one, which waits to be left. */
 #define PREPARE_LEAD (4.0 / 3)
 #define PREPARE_LEAD_PLAIN 4.0
 
@@ -137,8 +137,7 @@ static bool worth_preparing(struct shard *sh, int64_t age_ns)
     return age_ns <= PREPARE_BUSY_NS;
 }
 
-/** The appends have come as far, in what was left of the active segment, as the zeros in the next.
- */
+/** By the share of the active segment's rest that is appended, and that of the zeros. */
 static bool next_stretch_is_due(const struct shard *sh, uint64_t size)
 {
     if (sh->prepare_base != sh->active->base_offset)

@@ -314,11 +314,6 @@ static err_t admit(struct query *q)
     return OK;
 }
 
-static void refuse(struct http_exchange *x, err_t err)
-{
-    http_respond_error(x, err, err_text(err), NULL);
-}
-
 /** Counts the request; one that was refused already only shows where its sender stands. False: it
  * was refused and answered here. */
 static bool admit_rate(const struct query_op *op, err_t err)
@@ -342,7 +337,7 @@ static void on_request(struct http_exchange *x)
     const struct http_request *r = http_exchange_request(x);
     err_t err = admit(route->q);
     if (err != OK) {
-        refuse(x, err);
+        http_respond_error(x, err, err_text(err), NULL);
         return;
     }
     struct query_op *op = op_new(route->q, route->kind, x);
@@ -355,7 +350,7 @@ static void on_request(struct http_exchange *x)
         return;
     }
     if (admitted)
-        refuse(x, err);
+        http_respond_error(x, err, err_text(err), NULL);
     op_free(op);
 }
 
@@ -378,7 +373,7 @@ static void on_body(struct http_exchange *x, const char *data, size_t len)
         return;
     err_t err = take_body(op, data, len);
     if (err != OK) {
-        refuse(x, err);
+        http_respond_error(x, err, err_text(err), NULL);
         op_free(op);
     }
 }

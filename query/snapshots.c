@@ -1,8 +1,6 @@
 /*
  * Snapshots over HTTP, the list of collections, and flush.
  */
-#include <string.h>
-
 #include "base/metrics.h"
 #include "query/kinds.h"
 #include "snapshot/lines.h"
@@ -56,19 +54,13 @@ struct collection_lister {
     err_t err;
 };
 
-/** `"snapshots":N`; where the list is damaged null and what is wrong, so that the others are seen.
- */
 static err_t add_snapshot_count(struct query_op *op, struct slice name)
 {
-    struct snapshot_list list;
+    struct snapshot_list list = {0};
     err_t err = snapshot_list_read(op->q->options.store, op->namespace_name, name, &list);
-    if (err == ERR_CORRUPT) {
-        buf_append_str(&op->out, "\"snapshots\":null,\"problem\":");
-        buf_append_json(&op->out, err_text(err), strlen(err_text(err)));
-        return OK;
-    }
-    TRY(err);
-    buf_printf(&op->out, "\"snapshots\":%zu", list.count);
+    if (err != OK && err != ERR_CORRUPT)
+        return err;
+    json_snapshot_count(&op->out, list.count, err == OK ? NULL : err_text(err));
     snapshot_list_free(&list);
     return OK;
 }
@@ -88,7 +80,6 @@ static bool add_collection(void *arg, const struct state_collection *c)
                (long long)c->last_lsn);
     if (c->last_lsn >= 0)
         json_time(&op->out, "maxTs", c->max_ts_us);
-    buf_append_char(&op->out, ',');
     l->err = add_snapshot_count(op, name);
     if (l->err != OK)
         return false;

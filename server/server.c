@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/logger.h"
 #include "base/worker.h"
 #include "catalog/catalog.h"

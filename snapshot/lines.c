@@ -133,6 +133,16 @@ void json_snapshot(struct buf *out, const struct snapshot *s)
     buf_append_char(out, '}');
 }
 
+void json_snapshot_count(struct buf *out, size_t count, const char *problem)
+{
+    if (problem == NULL) {
+        buf_printf(out, ",\"snapshots\":%zu", count);
+        return;
+    }
+    buf_append_str(out, ",\"snapshots\":null");
+    json_text(out, "problem", slice_of(problem));
+}
+
 void json_ids(struct buf *out, const struct restore_counts *counts)
 {
     uint64_t missing = counts->ids_given - counts->ids_found;

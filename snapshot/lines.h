@@ -23,6 +23,9 @@ const char *change_op_name(enum change_op op);
 /** {"name":…,"type":…,"lsn":…,"ts":…,"rowCount":…,"size":…,"path":…,"hash":…}; `lsn` is the last
  * change in it. */
 void json_snapshot(struct buf *out, const struct snapshot *s);
+/** `,"snapshots":N`; where their list is damaged null and `,"problem":"…"`, so that one damaged
+ * collection hides no other. `problem` NULL: it is not. */
+void json_snapshot_count(struct buf *out, size_t count, const char *problem);
 /** {"dryRun":true,"snapshot":…|null,"deltas":[…],"logRange":[first,last]|null,"inserts":…,
  * "updates":…,"deletes":…}, with json_ids behind; an undo has an empty plan. */
 void json_dry_run(struct buf *out, const struct rebuild_plan *plan,
