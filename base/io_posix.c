@@ -14,6 +14,10 @@
 
 #include "base/io.h"
 
+#define PAGE_BYTES 4096u
+#define WRITE_PIECE_BYTES KIB(512) /* 0.1 to 1.3 ms of copying, 0.3 ms of a device */
+#define WRITE_PIECE_IOVS 1024      /* IOV_MAX */
+
 struct posix_file {
     struct io_file base;
     int fd;
@@ -80,45 +84,50 @@ static err_t posix_pread(struct io_file *base, void *data, size_t len, uint64_t 
     return OK;
 }
 
-static err_t posix_write_rest(struct io_file *base, const char *data, size_t len, uint64_t offset)
+/** At most `max` bytes from byte `skip` of the first buffer on, as a list of its own; returns its
+ * length. */
+static int take_piece(struct iovec *piece, const struct iovec *iov, int count, size_t skip,
+                      size_t max)
+{
+    int n = 0;
+    for (int i = 0; i < count && n < WRITE_PIECE_IOVS && max > 0; i++) {
+        size_t len = MIN(iov[i].iov_len - skip, max);
+        piece[n++] = (struct iovec){(char *)iov[i].iov_base + skip, len};
+        max -= len;
+        skip = 0;
+    }
+    return n;
+}
+
+/* A large write goes in pieces, and the device is told to begin with each while the next is copied:
+ * a sync that follows then waits for the last one only. Only whole pages, so that none is written
+ * twice. An error of such an early write is reported by the sync. */
+static err_t posix_pwritev(struct io_file *base, const struct iovec *iov, int count,
+                           uint64_t offset)
 {
     int fd = posix_file_of(base)->fd;
-    while (len > 0) {
-        ssize_t n = pwrite(fd, data, len, (off_t)offset);
+    struct iovec piece[WRITE_PIECE_IOVS];
+    size_t left = 0, skip = 0;
+    for (int i = 0; i < count; i++)
+        left += iov[i].iov_len;
+    size_t max = left < 2 * WRITE_PIECE_BYTES ? left : WRITE_PIECE_BYTES;
+    uint64_t begun = offset - offset % PAGE_BYTES;
+    while (left > 0) {
+        ssize_t n = pwritev(fd, piece, take_piece(piece, iov, count, skip, max), (off_t)offset);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return err_fail_errno(ERR_IO, "cannot write %s at byte %llu", base->path,
                                   (unsigned long long)offset);
-        data += n;
-        len -= (size_t)n;
         offset += (uint64_t)n;
-    }
-    return OK;
-}
-
-static err_t posix_pwritev(struct io_file *base, const struct iovec *iov, int count,
-                           uint64_t offset)
-{
-    int fd = posix_file_of(base)->fd;
-    ssize_t n;
-    do {
-        n = pwritev(fd, iov, count, (off_t)offset);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return err_fail_errno(ERR_IO, "cannot write %s at byte %llu", base->path,
-                              (unsigned long long)offset);
-    size_t done = (size_t)n;
-    for (int i = 0; i < count; i++) {
-        size_t len = iov[i].iov_len;
-        if (done >= len) {
-            done -= len;
-        } else {
-            TRY(posix_write_rest(base, (const char *)iov[i].iov_base + done, len - done,
-                                 offset + done));
-            done = 0;
-        }
-        offset += len;
+        left -= (size_t)n;
+        for (skip += (size_t)n; count > 0 && skip >= iov->iov_len; iov++, count--)
+            skip -= iov->iov_len;
+        uint64_t whole = offset - offset % PAGE_BYTES;
+        if (left == 0 || whole - begun < WRITE_PIECE_BYTES)
+            continue;
+        sync_file_range(fd, (off_t)begun, (off_t)(whole - begun), SYNC_FILE_RANGE_WRITE);
+        begun = whole;
     }
     return OK;
 }

@@ -2,7 +2,7 @@
  * writer/writer.h: from finished record batches to durable offsets.
  *
  * Batches are queued per shard; whoever holds the shard (a commit thread, or a submitter that may
- * wait) appends what is queued as one group (log/log.h: one pwritev, one fdatasync) and completes
+ * wait) appends what is queued as one group (log/log.h: one write, one fdatasync) and completes
  * the batches together. While a group is in flight the next one gathers, so a lone batch waits for
  * nothing and many share a sync.
  *

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include "tests/test.h"
 
 #include "base/arena.h"
@@ -121,6 +123,39 @@ static void replace_is_whole_and_readable(void **state)
     assert_ok(io_rmdir(io, dir));
 }
 
+/* More buffers than one call takes, more bytes than one piece, no length or place that is even. */
+static void scattered_writes_are_whole_and_in_order(void **state)
+{
+    (void)state;
+    enum { BUFFERS = 2100, AT = 4093 };
+    char path[] = "/tmp/spillway-base-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    CLEANUP(xfree_ptr) uint8_t *data = xmalloc(MIB(4));
+    CLEANUP(xfree_ptr) uint8_t *back = xmalloc(MIB(4));
+    for (size_t i = 0; i < MIB(4); i++)
+        data[i] = (uint8_t)(i * 2654435761u >> 13);
+    static struct iovec iov[BUFFERS];
+    size_t len = 0;
+    for (size_t i = 0; i < BUFFERS; i++) {
+        size_t piece = i % 7 == 0 ? 0 : i == 900 ? MIB(1) + 1 : i * 37 % 2001;
+        iov[i] = (struct iovec){data + len, piece};
+        len += piece;
+    }
+    assert_true(len > MIB(2) && len < MIB(4));
+    CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
+    assert_ok(io_open(io_posix(), path, IO_WRITE, &file));
+    assert_ok(io_file_pwritev(file, iov, BUFFERS, AT));
+    assert_ok(io_file_sync(file));
+    uint64_t size;
+    assert_ok(io_file_size(file, &size));
+    assert_int_equal(size, AT + len);
+    assert_ok(io_file_pread_all(file, back, len, AT));
+    assert_memory_equal(back, data, len);
+    assert_ok(io_unlink(io_posix(), path));
+}
+
 static void arena_pieces_do_not_overlap(void **state)
 {
     (void)state;
@@ -147,6 +182,7 @@ int main(void)
         cmocka_unit_test(numbers_are_digits_alone),
         cmocka_unit_test(json_strings_are_escaped_and_valid),
         cmocka_unit_test(replace_is_whole_and_readable),
+        cmocka_unit_test(scattered_writes_are_whole_and_in_order),
         cmocka_unit_test(arena_pieces_do_not_overlap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
