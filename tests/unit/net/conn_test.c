@@ -97,9 +97,9 @@ static bool on_open(struct conn *c, void *arg)
     assert_true(reactor_is_current(conn_reactor(c)));
     assert_string_equal(conn_peer(c), "127.0.0.1");
     conn_set_user(c, &t.opened);
-    t.opened++;
     t.per_reactor[reactor_index(conn_reactor(c))]++;
     t.last = c;
+    t.opened++; /* last: what waits for it reads the rest */
     return !t.refuse;
 }
 
