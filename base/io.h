@@ -87,7 +87,8 @@ err_t io_file_pread(struct io_file *file, void *data, size_t len, uint64_t offse
                     size_t *ret_len) MUST_USE;
 /** Reads exactly `len` bytes; ERR_CORRUPT when the file ends before. */
 err_t io_file_pread_all(struct io_file *file, void *data, size_t len, uint64_t offset) MUST_USE;
-/** Writes everything; short writes are continued. After an error any part may have been written. */
+/** Writes everything; short writes are continued. After an error any part may have been written. Of
+ * a large write the first parts may already be on their way to the device. */
 err_t io_file_pwritev(struct io_file *file, const struct iovec *iov, int count,
                       uint64_t offset) MUST_USE;
 err_t io_file_pwrite(struct io_file *file, const void *data, size_t len, uint64_t offset) MUST_USE;

@@ -7,9 +7,8 @@
 #include "base/base.h"
 
 /* log/ and writer/ (docs/architecture.md, "Commit") */
-#define LIMIT_BATCH_BYTES MIB(8)      /* one record batch */
+#define LIMIT_BATCH_BYTES MIB(8)      /* one record batch, and so one commit group */
 #define LIMIT_GROUP_BYTES MIB(4)      /* of batches that share a commit; a larger one goes alone */
-#define LIMIT_UNSYNCED_BYTES MIB(8)   /* any group: what a power cut can leave torn */
 #define LIMIT_GROUP_BATCHES 1000      /* below IOV_MAX (1024) */
 #define LIMIT_OPEN_BATCH_BYTES MIB(1) /* a reactor seals its open batch above this */
 #define LIMIT_OWN_BATCH_BODY KIB(64)  /* a larger request gets a batch of its own */

@@ -119,7 +119,7 @@ struct append_batch {
 };
 
 /**
- * Appends a group (at most LIMIT_UNSYNCED_BYTES, LIMIT_GROUP_BATCHES) and makes it durable: one
+ * Appends a group (at most LIMIT_BATCH_BYTES, LIMIT_GROUP_BATCHES) and makes it durable: one
  * write, one fdatasync. On OK every byte survives a power cut and readers see it. On an error
  * none of the group is visible: ERR_NO_SPACE (tail cut, the shard stays usable), ERR_IO (moved to a
  * new segment where possible), ERR_READ_ONLY. Nor will any of it come back, but for one case: where

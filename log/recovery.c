@@ -151,7 +151,7 @@ static err_t look_at_tail(struct io_file *file, uint64_t file_size, uint64_t pos
 
 static bool tail_is_damage(const struct tail *tail, uint64_t position)
 {
-    return tail->valid_bytes > 0 && tail->last_valid_at > position + LIMIT_UNSYNCED_BYTES;
+    return tail->valid_bytes > 0 && tail->last_valid_at > position + LIMIT_BATCH_BYTES;
 }
 
 err_t recovery_tail_is_damage(struct io_file *file, uint64_t file_size, uint64_t position,

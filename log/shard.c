@@ -1,5 +1,5 @@
 /*
- * log/shard.c: appending to a shard, and finding what to read.
+ * log/shard.c: appending to a shard, and waiting for what is appended.
  *
  * A group is one write at the end of the active segment and one fdatasync; only then the high
  * watermark moves. After a failed write or sync nothing is retried on the same pages (the kernel
@@ -297,7 +297,7 @@ static err_t make_room(struct shard *sh, size_t bytes)
     uint64_t size = atomic_load(&active->size);
     int64_t relative = atomic_load(&active->next_offset) - active->base_offset;
     bool fits = size + bytes <= sh->segment_limit &&
-                relative <= SHARD_BATCH_OFFSETS_MAX - (int64_t)LIMIT_UNSYNCED_BYTES;
+                relative <= SHARD_BATCH_OFFSETS_MAX - (int64_t)LIMIT_BATCH_BYTES;
     if (size == 0 || (fits && !shard_prefers_prepared(sh)))
         return OK;
     err_t err = shard_roll(sh);
@@ -320,7 +320,7 @@ err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count)
     TRY(shard_admit(sh));
     shard_maybe_checkpoint(sh);
     size_t bytes = assign_offsets(sh, batches, count);
-    ASSERT(bytes <= LIMIT_UNSYNCED_BYTES && count > 0);
+    ASSERT(bytes <= LIMIT_BATCH_BYTES && count > 0);
     TRY(make_room(sh, bytes));
     err_t err = write_group(sh, batches, count);
     if (unlikely(err != OK))
