@@ -36,13 +36,19 @@ err_t io_file_pread_all(struct io_file *file, void *data, size_t len, uint64_t o
 
 err_t io_file_pwritev(struct io_file *file, const struct iovec *iov, int count, uint64_t offset)
 {
-    return file->ops->pwritev(file, iov, count, offset);
+    return file->ops->pwritev(file, iov, count, offset, false);
+}
+
+err_t io_file_pwritev_unread(struct io_file *file, const struct iovec *iov, int count,
+                             uint64_t offset)
+{
+    return file->ops->pwritev(file, iov, count, offset, true);
 }
 
 err_t io_file_pwrite(struct io_file *file, const void *data, size_t len, uint64_t offset)
 {
     struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
-    return file->ops->pwritev(file, &iov, 1, offset);
+    return file->ops->pwritev(file, &iov, 1, offset, false);
 }
 
 err_t io_file_truncate(struct io_file *file, uint64_t size)

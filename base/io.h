@@ -58,7 +58,8 @@ struct io_ops {
     err_t (*open)(struct io *io, const char *path, unsigned flags, struct io_file **ret_file);
     void (*close)(struct io_file *file);
     err_t (*pread)(struct io_file *file, void *data, size_t len, uint64_t offset, size_t *ret_len);
-    err_t (*pwritev)(struct io_file *file, const struct iovec *iov, int count, uint64_t offset);
+    err_t (*pwritev)(struct io_file *file, const struct iovec *iov, int count, uint64_t offset,
+                     bool unread);
     err_t (*truncate)(struct io_file *file, uint64_t size);
     err_t (*sync)(struct io_file *file);
     err_t (*size)(struct io_file *file, uint64_t *ret_size);
@@ -76,6 +77,8 @@ struct io_ops {
 
 /** The machine's file system. */
 struct io *io_posix(void);
+/** The same, where all large unread writes go past the page cache if they can: for tests. */
+struct io *io_posix_direct(void);
 
 /** Opens `path`; ERR_NOT_FOUND when it is absent and IO_CREATE is not given. *ret_file is owned. */
 err_t io_open(struct io *io, const char *path, unsigned flags, struct io_file **ret_file) MUST_USE;
@@ -91,6 +94,11 @@ err_t io_file_pread_all(struct io_file *file, void *data, size_t len, uint64_t o
  * a large write the first parts may already be on their way to the device. */
 err_t io_file_pwritev(struct io_file *file, const struct iovec *iov, int count,
                       uint64_t offset) MUST_USE;
+/** The same for bytes that nobody is likely to read soon. A large write goes past the page cache
+ * where this machine's is dear to fill (io_posix.c); up to 16 MiB of zeros may then follow the
+ * bytes in the file. */
+err_t io_file_pwritev_unread(struct io_file *file, const struct iovec *iov, int count,
+                             uint64_t offset) MUST_USE;
 err_t io_file_pwrite(struct io_file *file, const void *data, size_t len, uint64_t offset) MUST_USE;
 err_t io_file_truncate(struct io_file *file, uint64_t size) MUST_USE;
 /** fdatasync: contents and size are on stable storage afterwards. */

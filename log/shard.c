@@ -17,6 +17,7 @@
 #include "log/shard.h"
 
 #define FULL_PROBE_NS INT64_C(1000000000)
+#define READER_GONE_NS INT64_C(10000000000) /* a reader that is there asks more often */
 #define POINT_SYNC_NS INT64_C(1000000000)
 #define POINT_WRITE_NS INT64_C(5000000) /* what a start after a kill -9 may have to scan again */
 
@@ -186,13 +187,26 @@ static size_t assign_offsets(struct shard *sh, struct append_batch *batches, siz
     return bytes;
 }
 
+/** Whether nobody reads this shard at present: what is appended then need not wait for readers in
+ * the page cache. */
+static bool nobody_reads(struct shard *sh)
+{
+    int64_t read_ns = atomic_load_explicit(&sh->read_ns, memory_order_relaxed);
+    int64_t now = clock_mono_ns(sh->log->options.clock);
+    return atomic_load(&sh->waiter_count) == 0 && read_ns < now - READER_GONE_NS;
+}
+
 static err_t write_group(struct shard *sh, struct append_batch *batches, size_t count)
 {
     struct iovec iov[LIMIT_GROUP_BATCHES];
     ASSERT(count <= LIMIT_GROUP_BATCHES);
     for (size_t i = 0; i < count; i++)
         iov[i] = (struct iovec){batches[i].data, batches[i].len};
-    TRY(io_file_pwritev(sh->active->file, iov, (int)count, atomic_load(&sh->active->size)));
+    uint64_t at = atomic_load(&sh->active->size);
+    if (nobody_reads(sh))
+        TRY(io_file_pwritev_unread(sh->active->file, iov, (int)count, at));
+    else
+        TRY(io_file_pwritev(sh->active->file, iov, (int)count, at));
     int64_t before = clock_mono_ns(sh->log->options.clock);
     err_t err = io_file_sync(sh->active->file);
     metric_add(M_commit_sync_ns_total, clock_mono_ns(sh->log->options.clock) - before);

@@ -32,6 +32,7 @@ struct shard {
     _Atomic int64_t log_start;
     atomic_int status; /* enum shard_status */
     _Atomic int64_t full_since_ns;
+    _Atomic int64_t read_ns; /* when somebody last read from here */
     atomic_uint valid_cuts;
 
     struct lock segments_lock; /* guards the list, not the segments */

@@ -25,6 +25,8 @@ static err_t slice_end(struct segment *s, uint64_t position, size_t first_bytes,
 err_t shard_slice(struct shard *sh, int64_t offset, size_t max_bytes, struct log_slice *ret_slice)
 {
     int64_t high = shard_high_watermark(sh);
+    atomic_store_explicit(&sh->read_ns, clock_mono_ns(sh->log->options.clock),
+                          memory_order_relaxed);
     if (offset < shard_log_start(sh) || offset > high)
         return err_fail(ERR_OFFSET_OUT_OF_RANGE, "offset %lld is outside [%lld, %lld]",
                         (long long)offset, (long long)shard_log_start(sh), (long long)high);

@@ -12,6 +12,8 @@
 
 #include "tests/sim/simdisk_internal.h"
 
+#define UNREAD_GROWS_PERCENT 20 /* of unread writes; see io_file_pwritev_unread */
+
 struct sim_file {
     struct io_file base;
     struct simdisk *disk;
@@ -291,7 +293,16 @@ static size_t write_part(struct simdisk *d, enum verdict verdict, struct sim_nod
     return verdict == VERDICT_OFF ? 0 : (size_t)rng_below(&d->rng, part + 1);
 }
 
-static err_t sim_pwritev(struct io_file *base, const struct iovec *iov, int count, uint64_t offset)
+/** Zeros behind what is about to be written, as an unread write may leave them. */
+static void grow_ahead(struct simdisk *d, struct sim_node *n, uint64_t end)
+{
+    uint64_t size = end + rng_below(&d->rng, KIB(16));
+    if (size > n->now.len && d->used + (size - n->now.len) <= d->budget)
+        node_truncate(d, n, size);
+}
+
+static err_t sim_pwritev(struct io_file *base, const struct iovec *iov, int count, uint64_t offset,
+                         bool unread)
 {
     struct sim_file *f = file_of(base);
     struct simdisk *d = f->disk;
@@ -301,6 +312,8 @@ static err_t sim_pwritev(struct io_file *base, const struct iovec *iov, int coun
         total += iov[i].iov_len;
     enum verdict verdict = gate(d, SIMDISK_WRITE);
     struct sim_node *n = &d->nodes[f->node];
+    if (unread && verdict != VERDICT_OFF && rng_chance(&d->rng, UNREAD_GROWS_PERCENT))
+        grow_ahead(d, n, offset + total);
     size_t part = write_part(d, verdict, n, offset, total);
     size_t left = part;
     for (int i = 0; i < count && left > 0; i++) {
