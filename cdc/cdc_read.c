@@ -2,7 +2,8 @@
  * cdc/cdc_read.c: from the log's batches to a run of changes.
  *
  * A record is parsed where the reader has it; only what a change consists of is copied. Other
- * events of the stream cost one scan and no memory, or, in a batch that is marked, nothing.
+ * events of the stream cost one scan and no memory, or, in a batch that is marked, nothing; where
+ * only such batches follow, they are not read at all.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,13 +81,18 @@ static void read_batch(struct reading *r, const uint8_t *batch, const struct bat
 /** Reads batches until the run is full. *ret_next is where it stopped. */
 static err_t read_batches(struct reading *r, int64_t *ret_next)
 {
+    struct shard *sh = stream_shard(r->sp->stream, 0);
     struct log_reader log;
-    TRY(log_reader_open(&log, stream_shard(r->sp->stream, 0), r->from));
+    TRY(log_reader_open(&log, sh, r->from));
     err_t err = OK;
     int64_t next = r->from;
     while (next < r->to && !run_full(r->run) && !atomic_load(&r->sp->cdc->stopping)) {
         const uint8_t *batch;
         struct batch_header h;
+        if (next >= shard_plain_from(sh)) {
+            next = r->to;
+            break;
+        }
         err = log_reader_next(&log, &batch, &h);
         if (err != OK)
             break;
@@ -141,12 +147,18 @@ static void look_through(struct looking *l, const uint8_t *batch, const struct b
 
 static err_t look_at_shard(struct looking *l, int64_t *ret_next, bool *ret_more)
 {
+    struct shard *sh = stream_shard(l->sp->stream, l->shard);
     struct log_reader log;
     const uint8_t *batch;
     struct batch_header h;
     size_t bytes = 0;
-    int64_t next = l->from;
-    TRY(log_reader_open(&log, stream_shard(l->sp->stream, l->shard), l->from));
+    int64_t high = shard_high_watermark(sh), next = l->from;
+    *ret_more = false;
+    if (next >= shard_plain_from(sh)) {
+        *ret_next = high;
+        return OK;
+    }
+    TRY(log_reader_open(&log, sh, l->from));
     err_t err = OK;
     while (bytes < MISPLACED_BYTES && l->letters < MISPLACED_LETTERS &&
            (err = log_reader_next(&log, &batch, &h)) == OK) {

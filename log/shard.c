@@ -65,6 +65,11 @@ int64_t shard_high_watermark(const struct shard *sh)
     return atomic_load_explicit(&sh->high_watermark, memory_order_acquire);
 }
 
+int64_t shard_plain_from(const struct shard *sh)
+{
+    return atomic_load_explicit(&sh->plain_from, memory_order_relaxed);
+}
+
 unsigned shard_valid_cuts(const struct shard *sh)
 {
     return atomic_load(&sh->valid_cuts);
@@ -226,6 +231,8 @@ static void publish(struct shard *sh, struct append_batch *batches, size_t count
         segment_index_add(active, position, &h);
         position += batches[i].len;
         next = batch_next_offset(&h);
+        if ((h.attributes & BATCH_ATTR_PLAIN) == 0)
+            atomic_store_explicit(&sh->plain_from, next, memory_order_relaxed);
     }
     atomic_store(&active->next_offset, next);
     atomic_store(&active->size, position);

@@ -80,6 +80,7 @@ static void settle(struct shard *sh, const struct listing *l, struct recovery_re
     sh->active = tail;
     atomic_store(&sh->log_start, l->logs[0]);
     atomic_store(&sh->high_watermark, found->next_offset);
+    atomic_store(&sh->plain_from, found->next_offset); /* of earlier ones nothing is known */
     atomic_store(&sh->valid_cuts, (unsigned)l->valid_cut_count + (found->cut_valid ? 1 : 0));
     sh->segment_limit = shard_limit_for(sh, sh->segment_count > 0 ? sh->segment_count - 1 : 0);
     shard_measure_from(sh);
@@ -133,6 +134,7 @@ static err_t open_in(struct shard *sh, struct listing *l)
             shard_set_status(sh, SHARD_READ_ONLY, "all segments of this shard are missing");
             atomic_store(&sh->log_start, point.next_offset);
             atomic_store(&sh->high_watermark, point.next_offset);
+            atomic_store(&sh->plain_from, point.next_offset);
             return OK;
         }
         TRY(shard_create_files(io, sh->dir));

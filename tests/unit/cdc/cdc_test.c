@@ -251,6 +251,39 @@ static void changes_reach_the_state_and_other_events_pass(void **state)
     assert_string_equal(lag.problem, "");
 }
 
+/** A marked batch that would not stand being read: its CRC is wrong. */
+static void append_marked(struct fixture *f, unsigned shard)
+{
+    struct builder *b = builder_new(BATCH_CODEC_NONE);
+    struct append_batch batch = {0};
+    uint32_t records;
+    assert_ok(builder_add(b, &(struct event_record){.ts_ms = 1770000000000,
+                                                    .value = {SLICE("{\"type\":\"order.paid\"}")},
+                                                    .type = SLICE("order.paid"),
+                                                    .plain = true}));
+    builder_seal(b, &batch.data, &batch.len, &records);
+    builder_free(b);
+    batch.data[batch.len - 1] ^= 1;
+    assert_ok(shard_append(stream_shard(f->stream, shard), &batch, 1));
+    free(batch.data);
+}
+
+static void where_only_marked_batches_follow_they_are_not_read(void **state)
+{
+    struct fixture *f = *state;
+    append_marked(f, 0);
+    append_marked(f, 1);
+    append_marked(f, 0);
+    assert_ok(cdc_flush(f->cdc, "default", false, WAIT_MS));
+    assert_int_equal(lag_of(f, "default").applied_lsn, 2);
+    change(f, "insert", "users", "a", ",\"doc\":{}");
+    assert_state(f, "users", "a={}@2 ");
+    append_marked(f, 0);
+    assert_ok(cdc_flush(f->cdc, "default", false, WAIT_MS));
+    assert_int_equal(lag_of(f, "default").applied_lsn, 4);
+    assert_string_equal(lag_of(f, "default").problem, "");
+}
+
 static bool join_letters(void *arg, unsigned shard, int64_t lsn, const char *reason)
 {
     buf_printf(arg, "%u/%lld %.10s;", shard, (long long)lsn, reason);
@@ -503,6 +536,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(changes_reach_the_state_and_other_events_pass),
+        TEST(where_only_marked_batches_follow_they_are_not_read),
         TEST(malformed_and_misplaced_changes_are_listed),
         TEST(deltas_form_a_chain_per_collection),
         TEST(what_was_not_in_a_delta_is_read_again_after_a_restart),
