@@ -21,16 +21,17 @@
 #define WRITE_PIECE_BYTES KIB(512) /* 0.1 to 1.3 ms of copying, 0.3 ms of a device */
 #define WRITE_PIECE_IOVS 1024      /* IOV_MAX */
 #define LARGE_WRITE_BYTES (2 * WRITE_PIECE_BYTES)
-/* A file's first so many bytes of large unread writes tell what copying costs. A page that is in
- * use by now takes 0.1 to 0.3 ns a byte; one that a virtual machine has yet to get from its host
- * 2 to 3, which is slower than the devices that are worth having. */
+/* So many bytes of a file's large unread writes tell what copying costs. A page that is in use by
+ * now takes 0.1 to 0.3 ns a byte; one that a virtual machine has yet to get from its host 2 to 3,
+ * which is slower than the devices that are worth having. */
 #define COPY_SAMPLE_BYTES MIB(4)
 #define COPY_DEAR_NS_PER_BYTE 1
 
 struct posix_file {
     struct io_file base;
     int fd;
-    uint64_t copied_bytes; /* by large unread writes, until COPY_SAMPLE_BYTES … */
+    bool cache_dear;       /* … to fill: large unread writes go past it */
+    uint64_t copied_bytes; /* by large unread writes into it, in this sample … */
     uint64_t copied_ns;    /* … and the CPU time that it took */
 };
 
@@ -62,11 +63,8 @@ static err_t posix_open(struct io *io, const char *path, unsigned flags, struct 
         return err_fail_errno(ERR_IO, "cannot open %s", path);
     }
     struct posix_file *file = xmalloc(sizeof(*file));
-    *file = (struct posix_file){.base = {&posix_ops, xstrdup(path)}, .fd = fd};
-    if (io == &posix_direct) { /* as if that had been measured */
-        file->copied_bytes = COPY_SAMPLE_BYTES;
-        file->copied_ns = UINT64_MAX;
-    }
+    *file = (struct posix_file){
+        .base = {&posix_ops, xstrdup(path)}, .fd = fd, .cache_dear = io == &posix_direct};
     *ret_file = &file->base;
     return OK;
 }
@@ -151,20 +149,27 @@ static uint64_t thread_cpu_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+static err_t write_measured(struct posix_file *file, const struct iovec *iov, int count,
+                            uint64_t offset, size_t len)
+{
+    uint64_t before = thread_cpu_ns();
+    TRY(write_cached(file, iov, count, offset, len));
+    file->copied_ns += thread_cpu_ns() - before;
+    file->copied_bytes += len;
+    if (file->copied_bytes < COPY_SAMPLE_BYTES)
+        return OK;
+    file->cache_dear = file->copied_ns > file->copied_bytes * COPY_DEAR_NS_PER_BYTE;
+    file->copied_ns = file->copied_bytes = 0;
+    return OK;
+}
+
 /** A large write that nobody waits to read: past the page cache once that has shown itself dear to
  * fill. Each file finds out anew, so a machine whose memory has come is noticed. */
 static err_t write_unread(struct posix_file *file, const struct iovec *iov, int count,
                           uint64_t offset, size_t len)
 {
-    if (file->copied_bytes < COPY_SAMPLE_BYTES) {
-        uint64_t before = thread_cpu_ns();
-        err_t err = write_cached(file, iov, count, offset, len);
-        file->copied_bytes += len;
-        file->copied_ns += thread_cpu_ns() - before;
-        return err;
-    }
-    if (file->copied_ns / COPY_DEAR_NS_PER_BYTE < file->copied_bytes)
-        return write_cached(file, iov, count, offset, len);
+    if (!file->cache_dear)
+        return write_measured(file, iov, count, offset, len);
     err_t err = io_direct_write(file->base.path, file->fd, iov, count, offset);
     if (err == OK)
         metric_add(M_direct_write_bytes_total, (int64_t)len);

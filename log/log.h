@@ -98,8 +98,8 @@ void shard_status_text(struct shard *sh, char *out, size_t out_len);
 int64_t shard_log_start(const struct shard *sh);
 /** First offset that is not yet durable: one past the last that readers may see. */
 int64_t shard_high_watermark(const struct shard *sh);
-/** All batches from this offset on are marked BATCH_ATTR_PLAIN, up to a high watermark that was read
- * before: who looks for changes need not read them. Grows only. */
+/** All batches from this offset on are marked BATCH_ATTR_PLAIN, up to a high watermark that was
+ * read before: who looks for changes need not read them. Grows only. */
 int64_t shard_plain_from(const struct shard *sh);
 uint64_t shard_size_bytes(struct shard *sh);
 unsigned shard_segment_count(struct shard *sh);

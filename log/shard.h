@@ -31,7 +31,7 @@ struct shard {
     _Atomic int64_t high_watermark;
     _Atomic int64_t log_start;
     _Atomic int64_t plain_from; /* see shard_plain_from; set before the high watermark */
-    atomic_int status; /* enum shard_status */
+    atomic_int status;          /* enum shard_status */
     _Atomic int64_t full_since_ns;
     _Atomic int64_t read_ns; /* when somebody last read from here */
     atomic_uint valid_cuts;
