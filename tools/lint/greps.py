@@ -16,7 +16,7 @@ BANS = [
      "the _r form, base/timefmt.h, or err_fail_errno: the plain one is not thread-safe"),
     (r"\b(sleep|usleep|nanosleep|clock_pause_ms)\s*\(", r"^(base/clock\.[ch]$|server/server\.c$|cli/)", "a timer or a condition variable"),
     (r"\b(fsync|fdatasync|sync_file_range|rename|renameat|fallocate|ftruncate|pwritev|pwrite)\s*\(",
-     r"^(base/io(_posix)?|server/lockfile)\.c$", "io_* of base/io.h, so that the simulated disk sees it"),
+     r"^(base/io(_posix|_direct)?|server/lockfile)\.c$", "io_* of base/io.h, so that the simulated disk sees it"),
     (r"\bassert\s*\(", r"^$", "ASSERT of base/base.h, which stays on in release builds"),
     (r"\bexit\s*\(|\b_exit\s*\(|\babort\s*\(", r"^(cli/|base/|server/signals\.c$)", "return an error; only cli/ ends the program"),
     (r"(?<![\w])printf\s*\(|\bputs\s*\(", r"^(cli/|server/server\.c$)", "the logger, or return what is to be printed"),
