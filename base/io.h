@@ -94,9 +94,9 @@ err_t io_file_pread_all(struct io_file *file, void *data, size_t len, uint64_t o
  * a large write the first parts may already be on their way to the device. */
 err_t io_file_pwritev(struct io_file *file, const struct iovec *iov, int count,
                       uint64_t offset) MUST_USE;
-/** The same for bytes that nobody is likely to read soon. A large write goes past the page cache
- * where this machine's is dear to fill (io_posix.c); up to 16 MiB of zeros may then follow the
- * bytes in the file. */
+/** The same for bytes that nobody is likely to read soon, at the end of what the file holds. A
+ * large write goes past the page cache where this machine's is dear to fill (io_posix.c); up to 16
+ * MiB behind the bytes may then become zeros, also after an error. */
 err_t io_file_pwritev_unread(struct io_file *file, const struct iovec *iov, int count,
                              uint64_t offset) MUST_USE;
 err_t io_file_pwrite(struct io_file *file, const void *data, size_t len, uint64_t offset) MUST_USE;

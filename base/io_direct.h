@@ -6,9 +6,10 @@
 
 #include "base/err.h"
 
-/** Writes all buffers at byte `offset` of the file that `fd` has open under `path`, straight from
- * memory to the device (O_DIRECT). The file is made longer first where need be: zeros follow the
- * bytes then, at most 16 MiB of them. Not durable before fdatasync(fd).
+/** Writes all buffers, more than a block (4 KiB), at byte `offset` of the file that `fd` has open
+ * under `path`, straight from memory to the device (O_DIRECT). `offset` is the end of what the file
+ * holds: it is made longer where need be, and up to 16 MiB behind the bytes become zeros, also
+ * after an error. Not durable before fdatasync(fd).
  *
  * ERR_AGAIN: this file system, this device or the room left does not allow it; the caller writes
  * the same bytes through the page cache. ERR_IO: the device failed. After either, any part may have

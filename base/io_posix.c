@@ -173,7 +173,10 @@ static err_t write_unread(struct posix_file *file, const struct iovec *iov, int 
     err_t err = io_direct_write(file->base.path, file->fd, iov, count, offset);
     if (err == OK)
         metric_add(M_direct_write_bytes_total, (int64_t)len);
-    return err == ERR_AGAIN ? write_cached(file, iov, count, offset, len) : err;
+    if (err != ERR_AGAIN)
+        return err;
+    file->cache_dear = false; /* not tried again before another sample */
+    return write_cached(file, iov, count, offset, len);
 }
 
 static err_t posix_pwritev(struct io_file *base, const struct iovec *iov, int count,

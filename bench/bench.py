@@ -118,6 +118,7 @@ class Bench:
         one = self.report.matching(**match)[0]  # each has the same bytes per event
         written = one["mb_per_s"] / (one["lz4_ratio"] if match.get("codec") != "none" else 1)
         pages = written / (one.get("events_per_s") or one["records_per_s"]) * 1e3 * fresh
+        pages *= 1 - one.get("direct_share", 0)
         self.report.check(text, cpu, floor, False,
                           note=f"{cpu - pages:.2f} without the {pages:.2f} of fresh page cache, limit.page_cache")
 
@@ -180,14 +181,14 @@ class Bench:
         """One fetch of the whole log under strace -c, and the server's own counters around it; returns
         the share of the fetched bytes that did not go through sendfile."""
         counts = self.directory("strace.txt")
-        before = sendfile_bytes(server)
+        before = counter(server, "kafka_sendfile_bytes_total")
         tracer = subprocess.Popen(["strace", "-f", "-c", "-U", "name,calls,errors", "-o", counts, "-p",
                                    str(server.pid)], stderr=subprocess.DEVNULL)
         time.sleep(1)
         got = run_program("fetchgen", "--verify", server.kafka)[0]
         tracer.terminate()
         tracer.wait()
-        after = sendfile_bytes(server)
+        after = counter(server, "kafka_sendfile_bytes_total")
         calls = {}
         with open(counts, encoding="ascii") as f:
             for line in f:
@@ -263,6 +264,9 @@ class Bench:
         result = run_program("kprod", "--codec", codec, "--bytes", extra["size"], "--rate", rate, "--seconds",
                              seconds, "--warmup", min(10, seconds / 2), "--seed", self.options.seed,
                              "--pid", server.pid, "--label", label, server.kafka)[0]
+        if server.name == "spillway":  # what did not go through the page cache
+            direct, written = (counter(server, name) for name in ("direct_write_bytes_total", "commit_bytes_total"))
+            extra["direct_share"] = round(direct / written, 3)
         return self.report.add(result, broker=server.name, **extra)
 
     def peers_verdict(self):
@@ -392,8 +396,8 @@ class Bench:
         return self.report.verdict()
 
 
-def sendfile_bytes(server):
-    """The server's own counter, or None while it has no metrics route."""
+def counter(server, name):
+    """One of the server's own counters, or None where it cannot be had."""
     request = urllib.request.Request(f"http://{server.http}/metrics",
                                      headers={"Authorization": "Bearer " + TOKEN})
     try:
@@ -402,7 +406,7 @@ def sendfile_bytes(server):
     except (urllib.error.URLError, OSError):
         return None
     for line in text.splitlines():
-        if line.startswith("spillway_kafka_sendfile_bytes_total"):
+        if line.startswith(f"spillway_{name} "):
             return int(float(line.split()[-1]))
     return None
 
