@@ -1,10 +1,10 @@
 /*
  * base/io_direct.c: writing past the page cache.
  *
- * O_DIRECT (open(2)) takes whole blocks from memory that is aligned to them. So the bytes up to the
- * first block's start are written through the page cache; the others are gathered in one aligned
- * buffer, written whenever it is full, with zeros behind the last ones. No block that already holds
- * bytes of the file is thus written directly: a failure leaves those where they are.
+ * O_DIRECT (open(2)) takes whole blocks from memory that is aligned to them. So the bytes are
+ * gathered in one aligned buffer, written whenever it is full, with zeros behind the last ones. The
+ * first block begins where the file's bytes end: no block that holds some is written directly, and
+ * a failure leaves those where they are.
  *
  * A write behind the end of a file makes it longer, under a lock and with a change of its inode
  * each time; so room for several is allocated at once. The kernel keeps the page cache in step: it
@@ -19,10 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define BLOCK_BYTES 4096u /* at least the logical block of today's devices */
+#include "base/io.h"
+
+#define BLOCK_BYTES IO_DIRECT_BLOCK_BYTES
 #define BUFFER_BYTES MIB(1)
 #define AHEAD_BYTES MIB(16)
 #define FREE_BYTES MIB(1024) /* with less on the device nothing is allocated ahead */
@@ -64,36 +65,21 @@ static int open_direct(const char *path, int fd)
 }
 
 /** Makes the blocks of [offset, end) lie within the file; false and no change where they do not. */
-static bool make_room(int fd, uint64_t offset, uint64_t end)
+static bool make_room(const char *path, int fd, uint64_t offset, uint64_t end)
 {
     struct stat st;
-    struct statvfs fs;
-    if (fstat(fd, &st) != 0 || fstatvfs(fd, &fs) != 0)
+    if (fstat(fd, &st) != 0)
         return false;
     if ((uint64_t)st.st_size >= block_up(end))
         return true;
-    uint64_t until = block_up(end) + AHEAD_BYTES - BLOCK_BYTES;
-    if ((uint64_t)fs.f_bavail * fs.f_frsize < FREE_BYTES)
+    uint64_t until = block_up(end) + AHEAD_BYTES - BLOCK_BYTES, free_bytes = 0;
+    if (io_free_bytes(io_posix(), path, &free_bytes) != OK || free_bytes < FREE_BYTES)
         return false;
     if (fallocate(fd, 0, (off_t)offset, (off_t)(until - offset)) == 0)
         return true;
     /* It may have got some way: that room would be kept from others. */
     (void)!ftruncate(fd, st.st_size);
     return false;
-}
-
-/** The bytes before the first block's start, through the page cache. */
-static bool write_head(int fd, const struct iovec *iov, size_t len, uint64_t offset)
-{
-    char head[BLOCK_BYTES];
-    size_t fill = 0;
-    for (; fill < len; iov++) {
-        size_t piece = MIN(iov->iov_len, len - fill);
-        if (piece > 0)
-            memcpy(head + fill, iov->iov_base, piece);
-        fill += piece;
-    }
-    return len == 0 || pwrite(fd, head, len, (off_t)offset) == (ssize_t)len;
 }
 
 static err_t write_blocks(int direct, const char *path, const char *data, size_t len, uint64_t at)
@@ -138,18 +124,18 @@ static err_t write_through(int direct, const char *path, const struct iovec *iov
     return OK;
 }
 
-err_t io_direct_write(const char *path, int fd, const struct iovec *iov, int count, uint64_t offset)
+err_t io_direct_write(const char *path, int fd, const struct iovec *iov, int count, size_t skip,
+                      uint64_t offset)
 {
-    uint64_t end = offset;
+    uint64_t end = offset - skip;
     for (int i = 0; i < count; i++)
         end += iov[i].iov_len;
-    size_t head = (size_t)(block_up(offset) - offset);
-    ASSERT(offset + head < end);
+    ASSERT(offset % BLOCK_BYTES == 0 && offset < end);
     int direct = open_direct(path, fd);
     char *buffer = direct < 0 ? NULL : take_buffer();
     err_t err = ERR_AGAIN;
-    if (buffer != NULL && make_room(fd, offset, end) && write_head(fd, iov, head, offset))
-        err = write_through(direct, path, iov, count, head, buffer, offset + head);
+    if (buffer != NULL && make_room(path, fd, offset, end))
+        err = write_through(direct, path, iov, count, skip, buffer, offset);
     if (buffer != NULL)
         give_buffer(buffer);
     if (direct >= 0)

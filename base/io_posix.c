@@ -112,9 +112,10 @@ static int take_piece(struct iovec *piece, const struct iovec *iov, int count, s
     return n;
 }
 
-/* A large write goes in pieces, and the device is told to begin with each while the next is copied:
- * a sync that follows then waits for the last one only. Only whole pages, so that none is written
- * twice. An error of such an early write is reported by the sync. */
+/* Writes the first `left` bytes of the buffers. A large write goes in pieces, and the device is
+ * told to begin with each while the next is copied: a sync that follows then waits for the last one
+ * only. Only whole pages, so that none is written twice. An error of such an early write is
+ * reported by the sync. */
 static err_t write_cached(struct posix_file *file, const struct iovec *iov, int count,
                           uint64_t offset, size_t left)
 {
@@ -164,13 +165,16 @@ static err_t write_measured(struct posix_file *file, const struct iovec *iov, in
 }
 
 /** A large write that nobody waits to read: past the page cache once that has shown itself dear to
- * fill. Each file finds out anew, so a machine whose memory has come is noticed. */
+ * fill, but for the end of the block that the file ends in. Each file finds out anew, so a machine
+ * whose memory has come is noticed. */
 static err_t write_unread(struct posix_file *file, const struct iovec *iov, int count,
                           uint64_t offset, size_t len)
 {
     if (!file->cache_dear)
         return write_measured(file, iov, count, offset, len);
-    err_t err = io_direct_write(file->base.path, file->fd, iov, count, offset);
+    size_t head = (size_t)(-offset % IO_DIRECT_BLOCK_BYTES);
+    TRY(write_cached(file, iov, count, offset, head));
+    err_t err = io_direct_write(file->base.path, file->fd, iov, count, head, offset + head);
     if (err == OK)
         metric_add(M_direct_write_bytes_total, (int64_t)len);
     if (err != ERR_AGAIN)

@@ -181,14 +181,14 @@ class Bench:
         """One fetch of the whole log under strace -c, and the server's own counters around it; returns
         the share of the fetched bytes that did not go through sendfile."""
         counts = self.directory("strace.txt")
-        before = counter(server, "kafka_sendfile_bytes_total")
+        before = counters(server).get("kafka_sendfile_bytes_total")
         tracer = subprocess.Popen(["strace", "-f", "-c", "-U", "name,calls,errors", "-o", counts, "-p",
                                    str(server.pid)], stderr=subprocess.DEVNULL)
         time.sleep(1)
         got = run_program("fetchgen", "--verify", server.kafka)[0]
         tracer.terminate()
         tracer.wait()
-        after = counter(server, "kafka_sendfile_bytes_total")
+        after = counters(server).get("kafka_sendfile_bytes_total")
         calls = {}
         with open(counts, encoding="ascii") as f:
             for line in f:
@@ -265,8 +265,8 @@ class Bench:
                              seconds, "--warmup", min(10, seconds / 2), "--seed", self.options.seed,
                              "--pid", server.pid, "--label", label, server.kafka)[0]
         if server.name == "spillway":  # what did not go through the page cache
-            direct, written = (counter(server, name) for name in ("direct_write_bytes_total", "commit_bytes_total"))
-            extra["direct_share"] = round(direct / written, 3)
+            totals = counters(server)
+            extra["direct_share"] = round(totals["direct_write_bytes_total"] / totals["commit_bytes_total"], 3)
         return self.report.add(result, broker=server.name, **extra)
 
     def peers_verdict(self):
@@ -396,19 +396,17 @@ class Bench:
         return self.report.verdict()
 
 
-def counter(server, name):
-    """One of the server's own counters, or None where it cannot be had."""
+def counters(server):
+    """The server's own metrics without labels, by name; empty while it has no metrics route."""
     request = urllib.request.Request(f"http://{server.http}/metrics",
                                      headers={"Authorization": "Bearer " + TOKEN})
     try:
         with urllib.request.urlopen(request, timeout=5) as reply:
             text = reply.read().decode()
     except (urllib.error.URLError, OSError):
-        return None
-    for line in text.splitlines():
-        if line.startswith(f"spillway_{name} "):
-            return int(float(line.split()[-1]))
-    return None
+        return {}
+    rows = (line.split() for line in text.splitlines() if line.startswith("spillway_") and "{" not in line)
+    return {name.removeprefix("spillway_"): float(value) for name, value in rows}
 
 
 def thread_totals(pid):

@@ -12,7 +12,7 @@
  *
  * page_cache: CPU of write() alone, into pages that the kernel has to find first ("fresh") and into
  * pages that the file has already ("again"). Where a virtual machine gets its memory from the host
- * page by page, the first costs many times the second, and every log pays it.
+ * page by page, the first costs many times the second, and a log in the page cache pays it.
  *
  * cpu: the same work, LZ4 of 64 KiB of events, on one CPU and on all of them at once: the CPU
  * seconds that a unit of it costs on average and in the best hundredth of units, and the times when

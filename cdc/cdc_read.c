@@ -153,9 +153,9 @@ static err_t look_at_shard(struct looking *l, int64_t *ret_next, bool *ret_more)
     struct batch_header h;
     size_t bytes = 0;
     int64_t high = shard_high_watermark(sh), next = l->from;
-    *ret_more = false;
     if (next >= shard_plain_from(sh)) {
         *ret_next = high;
+        *ret_more = false;
         return OK;
     }
     TRY(log_reader_open(&log, sh, l->from));
