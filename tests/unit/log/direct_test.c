@@ -1,85 +1,35 @@
 /* Large groups past the page cache: when, and what a restart finds. */
 #include "base/metrics.h"
-#include "log/batch.h"
-#include "log/log.h"
-#include "tests/scratch.h"
+#include "tests/unit/log/fixture.h"
 
 #define RECORD_BYTES (MIB(1) + 12345)
+#define SEGMENT_BYTES MIB(6)
 #define GROUPS 9 /* more than one segment */
 #define READER_GONE_US 10000001
 
-struct fixture {
-    char dir[SCRATCH_BYTES];
-    struct clock_manual clock;
-    struct worker_pool *workers;
-    struct log *log;
-    struct shard *shard;
-    uint8_t *batch;
-    unsigned appended;
-};
-
 static void open_log(struct fixture *f)
 {
-    struct log_options options = {.io = io_posix_direct(),
-                                  .clock = &f->clock.base,
-                                  .data_dir = f->dir,
-                                  .segment_bytes = MIB(6),
-                                  .workers = f->workers};
-    struct stream *stream;
-    assert_ok(log_open(&options, &f->log));
-    stream = log_find_stream(f->log, "events", 6);
-    if (stream == NULL)
-        assert_ok(log_create_stream(f->log, "events", 1, &stream));
-    f->shard = stream_shard(stream, 0);
+    fixture_open(f, io_posix_direct(), SEGMENT_BYTES);
 }
 
 static int setup(void **state)
 {
-    struct fixture *f = xcalloc(1, sizeof(*f));
-    scratch_make(f->dir);
-    clock_manual_init(&f->clock, INT64_C(1770000000000000));
-    f->workers = worker_pool_new(0);
-    f->batch = xcalloc(1, BATCH_HEADER_BYTES + RECORD_BYTES);
-    open_log(f);
-    *state = f;
+    *state = fixture_new(io_posix_direct(), SEGMENT_BYTES);
     return 0;
 }
 
-static int teardown(void **state)
+/** Group i has a byte of its own. */
+static void make_batch(struct fixture *f, unsigned i)
 {
-    struct fixture *f = *state;
-    worker_pool_run(f->workers);
-    log_close(f->log);
-    worker_pool_free(f->workers);
-    scratch_remove(f->dir);
-    free(f->batch);
-    free(f);
-    return 0;
-}
-
-/** The bytes of group i. */
-static size_t make_batch(struct fixture *f, unsigned i)
-{
-    size_t len = BATCH_HEADER_BYTES + RECORD_BYTES;
-    struct batch_header h = {.length = (int32_t)(len - BATCH_LENGTH_PREFIX),
-                             .magic = 2,
-                             .producer_id = -1,
-                             .producer_epoch = -1,
-                             .base_sequence = -1,
-                             .record_count = 1};
-    memset(f->batch, 'a' + (int)i, len);
-    batch_header_write(&h, f->batch);
-    batch_write_crc(f->batch, len);
-    return len;
+    fixture_make_batch(f, RECORD_BYTES, 'a' + (int)i);
 }
 
 /** Appends a group; returns how much of it went past the page cache. */
 static int64_t append(struct fixture *f)
 {
     int64_t before = metric_get(M_direct_write_bytes_total);
-    struct append_batch a = {f->batch, (uint32_t)make_batch(f, f->appended), false, -1};
-    assert_ok(shard_append(f->shard, &a, 1));
-    f->appended++;
+    make_batch(f, f->appended);
+    fixture_append(f);
     return metric_get(M_direct_write_bytes_total) - before;
 }
 
@@ -91,11 +41,11 @@ static void assert_all_there(struct fixture *f)
     for (unsigned i = 0; i < f->appended; i++) {
         const uint8_t *data;
         struct batch_header h;
-        size_t len = make_batch(f, i);
-        batch_set_base_offset(f->batch, i);
+        make_batch(f, i);
         assert_ok(log_reader_next(&r, &data, &h));
-        assert_memory_equal(data + BATCH_HEADER_BYTES, f->batch + BATCH_HEADER_BYTES,
-                            len - BATCH_HEADER_BYTES);
+        assert_int_equal(h.base_offset, i);
+        assert_memory_equal(data + BATCH_HEADER_BYTES, f->batch.data + BATCH_HEADER_BYTES,
+                            RECORD_BYTES);
     }
     const uint8_t *none;
     struct batch_header h;
@@ -169,10 +119,10 @@ static void a_crash_leaves_all_readable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(readers_bring_the_page_cache_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_waits_reads, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_restart_finds_all_and_no_zeros, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_crash_leaves_all_readable, setup, teardown),
+        cmocka_unit_test_setup_teardown(readers_bring_the_page_cache_back, setup, fixture_free),
+        cmocka_unit_test_setup_teardown(who_waits_reads, setup, fixture_free),
+        cmocka_unit_test_setup_teardown(a_restart_finds_all_and_no_zeros, setup, fixture_free),
+        cmocka_unit_test_setup_teardown(a_crash_leaves_all_readable, setup, fixture_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
