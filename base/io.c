@@ -61,9 +61,14 @@ err_t io_file_sync(struct io_file *file)
     return file->ops->sync(file);
 }
 
-void io_file_drop_cache(struct io_file *file)
+bool io_cache_is_dear(struct io *io)
 {
-    file->ops->drop_cache(file);
+    return io->ops->cache_is_dear(io);
+}
+
+void io_file_drop_cache(struct io_file *file, uint64_t end)
+{
+    file->ops->drop_cache(file, end);
 }
 
 err_t io_file_size(struct io_file *file, uint64_t *ret_size)

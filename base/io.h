@@ -63,7 +63,7 @@ struct io_ops {
     err_t (*truncate)(struct io_file *file, uint64_t size);
     err_t (*sync)(struct io_file *file);
     err_t (*size)(struct io_file *file, uint64_t *ret_size);
-    void (*drop_cache)(struct io_file *file);
+    void (*drop_cache)(struct io_file *file, uint64_t end);
     int (*fd)(struct io_file *file);
     err_t (*rename)(struct io *io, const char *from, const char *to);
     err_t (*unlink)(struct io *io, const char *path);
@@ -73,11 +73,12 @@ struct io_ops {
     err_t (*list)(struct io *io, const char *path, io_list_fn fn, void *arg);
     err_t (*stat)(struct io *io, const char *path, struct io_stat *ret_stat);
     err_t (*free_bytes)(struct io *io, const char *path, uint64_t *ret_bytes);
+    bool (*cache_is_dear)(struct io *io);
 };
 
 /** The machine's file system. */
 struct io *io_posix(void);
-/** The same, where all large unread writes go past the page cache if they can: for tests. */
+/** The same, taken as one whose page cache is dear to fill: for tests. */
 struct io *io_posix_direct(void);
 
 /** Opens `path`; ERR_NOT_FOUND when it is absent and IO_CREATE is not given. *ret_file is owned. */
@@ -95,7 +96,7 @@ err_t io_file_pread_all(struct io_file *file, void *data, size_t len, uint64_t o
 err_t io_file_pwritev(struct io_file *file, const struct iovec *iov, int count,
                       uint64_t offset) MUST_USE;
 /** The same for bytes that nobody is likely to read soon, at the end of what the file holds. A
- * large write goes past the page cache where this machine's is dear to fill (io_posix.c); up to 16
+ * large write goes past the page cache where new pages are dear (base/page_cost.h); up to 16
  * MiB behind the bytes may then become zeros, also after an error. */
 err_t io_file_pwritev_unread(struct io_file *file, const struct iovec *iov, int count,
                              uint64_t offset) MUST_USE;
@@ -103,10 +104,14 @@ err_t io_file_pwrite(struct io_file *file, const void *data, size_t len, uint64_
 err_t io_file_truncate(struct io_file *file, uint64_t size) MUST_USE;
 /** fdatasync: contents and size are on stable storage afterwards. */
 err_t io_file_sync(struct io_file *file) MUST_USE;
-/** Forgets cached pages, so that reads show what the disk holds: after a failed sync, also one of
- * an earlier process, the cache may hold clean pages that were never written. Best effort; for use
- * after io_file_sync, since dirty pages stay. */
-void io_file_drop_cache(struct io_file *file);
+/** Forgets the cached pages of the first `end` bytes (UINT64_MAX: of all), so that reads show what
+ * the disk holds: after a failed sync, also one of an earlier process, the cache may hold clean
+ * pages that were never written. Best effort; for use after io_file_sync, since dirty pages stay.
+ * Any thread, also beside a writer. */
+void io_file_drop_cache(struct io_file *file, uint64_t end);
+/** Whether new pages of the page cache are dear on this machine (base/page_cost.h): those that
+ * nobody is likely to read are better dropped, so that the next ones reuse them. Any thread. */
+bool io_cache_is_dear(struct io *io);
 err_t io_file_size(struct io_file *file, uint64_t *ret_size) MUST_USE;
 /** The file descriptor for sendfile, or -1 where there is none (the simulated disk). Borrowed. */
 int io_file_fd(struct io_file *file);

@@ -16,23 +16,19 @@
 #include "base/io.h"
 #include "base/io_direct.h"
 #include "base/metrics.h"
+#include "base/page_cost.h"
 
 #define PAGE_BYTES 4096u
 #define WRITE_PIECE_BYTES KIB(512) /* 0.1 to 1.3 ms of copying, 0.3 ms of a device */
 #define WRITE_PIECE_IOVS 1024      /* IOV_MAX */
 #define LARGE_WRITE_BYTES (2 * WRITE_PIECE_BYTES)
-/* So many bytes of a file's large unread writes tell what copying costs. A page that is in use by
- * now takes 0.1 to 0.3 ns a byte; one that a virtual machine has yet to get from its host 2 to 3,
- * which is slower than the devices that are worth having. */
-#define COPY_SAMPLE_BYTES MIB(4)
-#define COPY_DEAR_NS_PER_BYTE 1
 
 struct posix_file {
     struct io_file base;
     int fd;
-    bool cache_dear;       /* … to fill: large unread writes go past it */
-    uint64_t copied_bytes; /* by large unread writes into it, in this sample … */
-    uint64_t copied_ns;    /* … and the CPU time that it took */
+    uint64_t end;     /* of a file open for writing: behind it writes need new pages */
+    bool always_dear; /* taken as dear to fill, whatever base/page_cost.h says */
+    bool not_direct;  /* a write past the page cache was refused */
 };
 
 static struct posix_file *posix_file_of(struct io_file *file)
@@ -62,9 +58,16 @@ static err_t posix_open(struct io *io, const char *path, unsigned flags, struct 
             return err_fail(ERR_EXISTS, "%s already exists", path);
         return err_fail_errno(ERR_IO, "cannot open %s", path);
     }
+    struct stat st = {0};
+    if ((flags & IO_WRITE) && fstat(fd, &st) != 0) {
+        close(fd);
+        return err_fail_errno(ERR_IO, "cannot stat %s", path);
+    }
     struct posix_file *file = xmalloc(sizeof(*file));
-    *file = (struct posix_file){
-        .base = {&posix_ops, xstrdup(path)}, .fd = fd, .cache_dear = io == &posix_direct};
+    *file = (struct posix_file){.base = {&posix_ops, xstrdup(path)},
+                                .fd = fd,
+                                .end = (uint64_t)st.st_size,
+                                .always_dear = io == &posix_direct};
     *ret_file = &file->base;
     return OK;
 }
@@ -150,28 +153,23 @@ static uint64_t thread_cpu_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static err_t write_measured(struct posix_file *file, const struct iovec *iov, int count,
+/** Through the page cache; timed where it needs new pages and their cost is not known. */
+static err_t write_ordinary(struct posix_file *file, const struct iovec *iov, int count,
                             uint64_t offset, size_t len)
 {
+    if (offset < file->end || len < PAGE_COST_WRITE_MIN || page_cost_is_dear())
+        return write_cached(file, iov, count, offset, len);
     uint64_t before = thread_cpu_ns();
     TRY(write_cached(file, iov, count, offset, len));
-    file->copied_ns += thread_cpu_ns() - before;
-    file->copied_bytes += len;
-    if (file->copied_bytes < COPY_SAMPLE_BYTES)
-        return OK;
-    file->cache_dear = file->copied_ns > file->copied_bytes * COPY_DEAR_NS_PER_BYTE;
-    file->copied_ns = file->copied_bytes = 0;
+    page_cost_note(len, thread_cpu_ns() - before);
     return OK;
 }
 
-/** A large write that nobody waits to read: past the page cache once that has shown itself dear to
- * fill, but for the end of the block that the file ends in. Each file finds out anew, so a machine
- * whose memory has come is noticed. */
+/** A large write that nobody waits to read: past the page cache, but for the end of the block that
+ * the file ends in. */
 static err_t write_unread(struct posix_file *file, const struct iovec *iov, int count,
                           uint64_t offset, size_t len)
 {
-    if (!file->cache_dear)
-        return write_measured(file, iov, count, offset, len);
     size_t head = (size_t)(-offset % IO_DIRECT_BLOCK_BYTES);
     TRY(write_cached(file, iov, count, offset, head));
     err_t err = io_direct_write(file->base.path, file->fd, iov, count, head, offset + head);
@@ -179,7 +177,7 @@ static err_t write_unread(struct posix_file *file, const struct iovec *iov, int 
         metric_add(M_direct_write_bytes_total, (int64_t)len);
     if (err != ERR_AGAIN)
         return err;
-    file->cache_dear = false; /* not tried again before another sample */
+    file->not_direct = true;
     return write_cached(file, iov, count, offset, len);
 }
 
@@ -190,15 +188,19 @@ static err_t posix_pwritev(struct io_file *base, const struct iovec *iov, int co
     size_t len = 0;
     for (int i = 0; i < count; i++)
         len += iov[i].iov_len;
-    if (unread && len >= LARGE_WRITE_BYTES)
-        return write_unread(file, iov, count, offset, len);
-    return write_cached(file, iov, count, offset, len);
+    bool direct = unread && len >= LARGE_WRITE_BYTES && !file->not_direct &&
+                  (file->always_dear || page_cost_is_dear());
+    TRY((direct ? write_unread : write_ordinary)(file, iov, count, offset, len));
+    file->end = MAX(file->end, offset + len);
+    return OK;
 }
 
 static err_t posix_truncate(struct io_file *base, uint64_t size)
 {
-    if (ftruncate(posix_file_of(base)->fd, (off_t)size) != 0)
+    struct posix_file *file = posix_file_of(base);
+    if (ftruncate(file->fd, (off_t)size) != 0)
         return err_fail_errno(ERR_IO, "cannot set the size of %s", base->path);
+    file->end = size;
     return OK;
 }
 
@@ -218,9 +220,16 @@ static err_t posix_size(struct io_file *base, uint64_t *ret_size)
     return OK;
 }
 
-static void posix_drop_cache(struct io_file *base)
+static void posix_drop_cache(struct io_file *base, uint64_t end)
 {
-    (void)posix_fadvise(posix_file_of(base)->fd, 0, 0, POSIX_FADV_DONTNEED);
+    off_t len = end > (uint64_t)INT64_MAX ? 0 : (off_t)end; /* 0: all of it */
+    if (end > 0)
+        (void)posix_fadvise(posix_file_of(base)->fd, 0, len, POSIX_FADV_DONTNEED);
+}
+
+static bool posix_cache_is_dear(struct io *io)
+{
+    return io == &posix_direct || page_cost_is_dear();
 }
 
 static int posix_fd(struct io_file *base)
@@ -336,6 +345,7 @@ static const struct io_ops posix_ops = {
     .list = posix_list,
     .stat = posix_stat,
     .free_bytes = posix_free_bytes,
+    .cache_is_dear = posix_cache_is_dear,
 };
 
 struct io *io_posix(void)

@@ -57,8 +57,9 @@ class Bench:
         arguments = ["--events", events, "--conns", SHAPES[events], "--token", TOKEN,
                      "--seconds", seconds, "--warmup", min(3, seconds / 2), "--pid", server.pid,
                      "--seed", self.options.seed, "--rate", rate]
+        before = counters(server)
         result = run_program("loadgen", *arguments, server.http)[0]
-        return self.report.add(result, server=server.name, **extra)
+        return self.report.add(result, server=server.name, **fresh_share(server, before), **extra)
 
     # ---- ingest ------------------------------------------------------------------------------------
 
@@ -118,7 +119,7 @@ class Bench:
         one = self.report.matching(**match)[0]  # each has the same bytes per event
         written = one["mb_per_s"] / (one["lz4_ratio"] if match.get("codec") != "none" else 1)
         pages = written / (one.get("events_per_s") or one["records_per_s"]) * 1e3 * fresh
-        pages *= 1 - one.get("direct_share", 0)
+        pages *= self.report.median("fresh_share", **match)
         self.report.check(text, cpu, floor, False,
                           note=f"{cpu - pages:.2f} without the {pages:.2f} of fresh page cache, limit.page_cache")
 
@@ -261,13 +262,11 @@ class Bench:
     def produce(self, server, codec, rate, **extra):
         seconds = self.options.seconds
         label = "limit.client" if server.name == "null" else "produce"
+        before = counters(server)
         result = run_program("kprod", "--codec", codec, "--bytes", extra["size"], "--rate", rate, "--seconds",
                              seconds, "--warmup", min(10, seconds / 2), "--seed", self.options.seed,
                              "--pid", server.pid, "--label", label, server.kafka)[0]
-        if server.name == "spillway":  # what did not go through the page cache
-            totals = counters(server)
-            extra["direct_share"] = round(totals["direct_write_bytes_total"] / totals["commit_bytes_total"], 3)
-        return self.report.add(result, broker=server.name, **extra)
+        return self.report.add(result, broker=server.name, **fresh_share(server, before), **extra)
 
     def peers_verdict(self):
         report = self.report
@@ -397,7 +396,9 @@ class Bench:
 
 
 def counters(server):
-    """The server's own metrics without labels, by name; empty while it has no metrics route."""
+    """Spillway's own metrics without labels, by name; empty for others and while it has no metrics route."""
+    if server.name != "spillway":
+        return {}
     request = urllib.request.Request(f"http://{server.http}/metrics",
                                      headers={"Authorization": "Bearer " + TOKEN})
     try:
@@ -407,6 +408,17 @@ def counters(server):
         return {}
     rows = (line.split() for line in text.splitlines() if line.startswith("spillway_") and "{" not in line)
     return {name.removeprefix("spillway_"): float(value) for name, value in rows}
+
+
+def fresh_share(server, before):
+    """Of what a server stored since its counters were `before`: the share for which it took new pages of
+    the page cache, neither written past it nor into pages that it had dropped before."""
+    if not before:
+        return {}
+    after = counters(server)
+    stored, direct, dropped = (after[name] - before.get(name, 0) for name in
+                               ("commit_bytes_total", "direct_write_bytes_total", "page_cache_dropped_bytes_total"))
+    return {"fresh_share": round(max(0.0, 1 - (direct + dropped) / stored), 3) if stored > 0 else 1.0}
 
 
 def thread_totals(pid):

@@ -308,7 +308,7 @@ static err_t settle_file(struct io *io, const char *path)
         return OK;
     TRY(err);
     TRY(io_file_sync(file));
-    io_file_drop_cache(file);
+    io_file_drop_cache(file, UINT64_MAX);
     return OK;
 }
 

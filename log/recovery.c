@@ -267,7 +267,7 @@ static err_t recover_segment(struct log *log, const char *dir, const int64_t *ba
         /* After a kill -9 the tail may exist in the page cache only, and after a failed sync even
          * as clean pages: it is judged by what is on the disk. */
         TRY(io_file_sync(file));
-        io_file_drop_cache(file);
+        io_file_drop_cache(file, UINT64_MAX);
     }
     TRY(io_file_size(file, &sc.file_size));
     if (sc.file_size < from) {

@@ -38,8 +38,9 @@ struct segment {
     atomic_uint refs;
     _Atomic uint64_t size;
     _Atomic int64_t next_offset;
-    atomic_bool sealed; /* the .index file is written and the size is the file's */
-    bool leftover;      /* its seal job was lost in a crash: size is found out at first use */
+    _Atomic uint64_t uncached; /* bytes at its start that nobody put into the page cache lately */
+    atomic_bool sealed;        /* the .index file is written and the size is the file's */
+    bool leftover; /* its seal job was lost in a crash: size is found out at first use */
 
     struct lock lock; /* guards what follows */
     struct index_entry *entries;

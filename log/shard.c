@@ -17,7 +17,6 @@
 #include "log/shard.h"
 
 #define FULL_PROBE_NS INT64_C(1000000000)
-#define READER_GONE_NS INT64_C(10000000000) /* a reader that is there asks more often */
 #define POINT_SYNC_NS INT64_C(1000000000)
 #define POINT_WRITE_NS INT64_C(5000000) /* what a start after a kill -9 may have to scan again */
 
@@ -198,7 +197,7 @@ static bool nobody_reads(struct shard *sh)
 {
     int64_t read_ns = atomic_load_explicit(&sh->read_ns, memory_order_relaxed);
     int64_t now = clock_mono_ns(sh->log->options.clock);
-    return atomic_load(&sh->waiter_count) == 0 && read_ns < now - READER_GONE_NS;
+    return atomic_load(&sh->waiter_count) == 0 && read_ns < now - SHARD_READER_GONE_NS;
 }
 
 static err_t write_group(struct shard *sh, struct append_batch *batches, size_t count)
@@ -348,6 +347,7 @@ err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count)
         return handle_failure(sh, err);
     publish(sh, batches, count, bytes);
     sh->since_checkpoint += bytes;
+    sh->since_drop += bytes;
     if (unlikely(shard_status(sh) == SHARD_FULL))
         shard_set_status(sh, SHARD_OPEN, "");
     wake_waiters(sh);
@@ -358,6 +358,7 @@ void shard_upkeep(struct shard *sh)
 {
     note_point(sh);
     shard_maybe_prepare(sh);
+    shard_maybe_drop_pages(sh);
 }
 
 /* Waiting ------------------------------------------------------------------------------------- */

@@ -33,7 +33,8 @@ struct shard {
     _Atomic int64_t plain_from; /* see shard_plain_from; set before the high watermark */
     atomic_int status;          /* enum shard_status */
     _Atomic int64_t full_since_ns;
-    _Atomic int64_t read_ns; /* when somebody last read from here */
+    _Atomic int64_t read_ns;        /* when somebody last read from here … */
+    _Atomic int64_t read_behind_ns; /* … what log/cache.c had dropped or never had */
     atomic_uint valid_cuts;
 
     struct lock segments_lock; /* guards the list, not the segments */
@@ -76,6 +77,11 @@ struct shard {
     atomic_bool checkpoint_running;
     struct worker_job checkpoint_job;
 
+    /* Pages of the page cache: log/cache.c. */
+    uint64_t since_drop; /* bytes appended; appending thread */
+    atomic_bool drop_running;
+    struct worker_job drop_job;
+
     atomic_uint jobs_pending; /* jobs that point to this shard; 0 before log_close */
 };
 
@@ -102,6 +108,7 @@ struct stream {
 };
 
 #define SHARD_BATCH_OFFSETS_MAX INT32_MAX
+#define SHARD_READER_GONE_NS INT64_C(10000000000) /* a reader that is there asks more often */
 
 /* log/shard_open.c */
 /** Opens and recovers the shard in `dir`. Damage makes it read-only; only failing I/O is an error.
@@ -167,6 +174,13 @@ void shard_push_segment(struct shard *sh, struct segment *s);
 struct segment *shard_segment_for(struct shard *sh, int64_t offset); /* a reference, or NULL */
 struct segment *shard_segment_at(struct shard *sh, size_t i);        /* a reference, or NULL */
 void shard_set_status(struct shard *sh, enum shard_status status, const char *text);
+
+/* log/cache.c */
+/** Gives back the pages behind the window where that is worth it. Appending thread, after a group.
+ */
+void shard_maybe_drop_pages(struct shard *sh);
+/** Somebody reads from this position on. Any thread. */
+void shard_note_read(struct shard *sh, struct segment *s, uint64_t position);
 
 /* log/prepare.c */
 /** Starts preparing the next segment where that is worth it, and keeps it in step with the appends.

@@ -167,6 +167,7 @@ err_t shard_open(struct log *log, struct stream *stream, unsigned index, struct 
         shard_free(sh);
         return err;
     }
+    atomic_store(&sh->read_behind_ns, INT64_MIN);
     atomic_store(&sh->read_ns, INT64_MIN); /* what the opening itself read does not count */
     *ret_shard = sh;
     return OK;

@@ -50,6 +50,7 @@ err_t shard_slice(struct shard *sh, int64_t offset, size_t max_bytes, struct log
         segment_unref(s);
         return err;
     }
+    shard_note_read(sh, s, slice.position);
     slice.segment = s;
     slice.fd = io_file_fd(s->file);
     slice.len = (size_t)(end - slice.position);

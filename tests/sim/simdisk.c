@@ -357,14 +357,15 @@ static void make_safe(struct sim_node *n)
     sim_node_drop_writes(n);
 }
 
-/** Reads show what the disk has; the size, which the inode holds, stays. */
-static void evict(struct sim_node *n)
+/** Reads of the first `end` bytes show what the disk has; the size, which the inode holds, stays.
+ */
+static void evict(struct sim_node *n, uint64_t end)
 {
-    size_t same = MIN(n->now.len, n->safe.len);
+    size_t gone = (size_t)MIN((uint64_t)n->now.len, end), same = MIN(gone, n->safe.len);
     if (same > 0)
         memcpy(n->now.data, n->safe.data, same);
-    if (n->now.len > same)
-        memset(n->now.data + same, 0, n->now.len - same);
+    if (gone > same)
+        memset(n->now.data + same, 0, gone - same);
 }
 
 /** Linux after a failed write-back: the pages are clean, whatever of them reached the disk. Sooner
@@ -374,17 +375,17 @@ static void fail_sync(struct simdisk *d, struct sim_node *n)
 {
     sim_file_lose(n, &d->rng);
     if (rng_chance(&d->rng, 30))
-        evict(n);
+        evict(n, UINT64_MAX);
     if (n->now.len != n->safe.len)
         push_write(n, n->now.len, NULL, 0);
 }
 
-static void sim_drop_cache(struct io_file *base)
+static void sim_drop_cache(struct io_file *base, uint64_t end)
 {
     struct sim_file *f = file_of(base);
     struct sim_node *n = &f->disk->nodes[f->node];
     if (!f->disk->off && n->write_count == 0)
-        evict(n);
+        evict(n, end);
 }
 
 static err_t sim_sync(struct io_file *base)
@@ -551,6 +552,11 @@ static err_t sim_stat(struct io *io, const char *path, struct io_stat *ret_stat)
     return OK;
 }
 
+static bool sim_cache_is_dear(struct io *io UNUSED)
+{
+    return true;
+}
+
 static err_t sim_free_bytes(struct io *io, const char *path UNUSED, uint64_t *ret_bytes)
 {
     struct simdisk *d = disk_of(io);
@@ -578,4 +584,5 @@ const struct io_ops sim_ops = {
     .list = sim_list,
     .stat = sim_stat,
     .free_bytes = sim_free_bytes,
+    .cache_is_dear = sim_cache_is_dear,
 };

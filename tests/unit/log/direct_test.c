@@ -1,10 +1,16 @@
 /* Large groups past the page cache: when, and what a restart finds. */
+#include <limits.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "base/metrics.h"
 #include "tests/unit/log/fixture.h"
 
 #define RECORD_BYTES (MIB(1) + 12345)
 #define SEGMENT_BYTES MIB(6)
 #define GROUPS 9 /* more than one segment */
+#define KILLS 12
 #define READER_GONE_US 10000001
 
 static void open_log(struct fixture *f)
@@ -116,6 +122,62 @@ static void a_crash_leaves_all_readable(void **state)
     }
 }
 
+/** A process that appends until it is killed, and writes a byte for each acknowledged group. */
+static pid_t start_appender(struct fixture *f, int *ret_acknowledged)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(ends[0]);
+        open_log(f);
+        for (;;) {
+            append(f);
+            worker_pool_run(f->workers); /* seals */
+            if (write(ends[1], "a", 1) != 1)
+                _exit(1);
+        }
+    }
+    close(ends[1]);
+    *ret_acknowledged = ends[0];
+    return child;
+}
+
+static unsigned count_bytes(int fd, unsigned at_most)
+{
+    unsigned n = 0;
+    char byte;
+    while (n < at_most && read(fd, &byte, 1) == 1)
+        n++;
+    return n;
+}
+
+static void kill_9_loses_nothing_acknowledged(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned round = 0; round < KILLS; round++) {
+        int acknowledged, status;
+        worker_pool_run(f->workers);
+        log_close(f->log);
+        pid_t child = start_appender(f, &acknowledged);
+        unsigned seen = count_bytes(acknowledged, 1 + round % GROUPS);
+        usleep(round * 37 % 11 * 100); /* somewhere in a write, a sync, a roll */
+        assert_int_equal(kill(child, SIGKILL), 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        seen += count_bytes(acknowledged, UINT_MAX);
+        close(acknowledged);
+        open_log(f);
+        assert_int_equal(shard_status(f->shard), SHARD_OPEN);
+        assert_in_range(shard_high_watermark(f->shard), f->appended + seen,
+                        f->appended + seen + 1); /* the last may be there without its byte */
+        f->appended = (unsigned)shard_high_watermark(f->shard);
+        assert_all_there(f);
+        clock_manual_advance_us(&f->clock, READER_GONE_US);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +185,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_waits_reads, setup, fixture_free),
         cmocka_unit_test_setup_teardown(a_restart_finds_all_and_no_zeros, setup, fixture_free),
         cmocka_unit_test_setup_teardown(a_crash_leaves_all_readable, setup, fixture_free),
+        cmocka_unit_test_setup_teardown(kill_9_loses_nothing_acknowledged, setup, fixture_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
