@@ -41,10 +41,10 @@ static void drop_run(struct worker_job *job)
 {
     struct shard *sh = CONTAINER_OF(job, struct shard, drop_job);
     uint64_t keep = window_bytes(sh);
-    size_t i = shard_segment_count(sh);
+    struct segment *s;
     bool more = true;
-    while (more && i-- > 0) {
-        struct segment *s = shard_segment_at(sh, i);
+    for (size_t i = shard_segment_count(sh);
+         more && i > 0 && (s = shard_segment_at(sh, i - 1)) != NULL; i--) {
         uint64_t size = atomic_load(&s->size);
         more = atomic_load(&s->uncached) < size;
         if (more && size > keep)
