@@ -51,6 +51,12 @@ err_t io_file_pwrite(struct io_file *file, const void *data, size_t len, uint64_
     return file->ops->pwritev(file, &iov, 1, offset, false);
 }
 
+err_t io_file_zero(struct io_file *file, uint64_t offset, size_t len)
+{
+    ASSERT(len <= IO_ZERO_MAX);
+    return file->ops->zero(file, offset, len);
+}
+
 err_t io_file_truncate(struct io_file *file, uint64_t size)
 {
     return file->ops->truncate(file, size);

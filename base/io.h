@@ -35,6 +35,8 @@ enum io_open_flags {
     IO_TRUNCATE = 1u << 3, /* with IO_WRITE: start empty */
 };
 
+#define IO_ZERO_MAX MIB(1)
+
 struct io_stat {
     uint64_t size_bytes;
     int64_t mtime_us;
@@ -60,6 +62,7 @@ struct io_ops {
     err_t (*pread)(struct io_file *file, void *data, size_t len, uint64_t offset, size_t *ret_len);
     err_t (*pwritev)(struct io_file *file, const struct iovec *iov, int count, uint64_t offset,
                      bool unread);
+    err_t (*zero)(struct io_file *file, uint64_t offset, size_t len);
     err_t (*truncate)(struct io_file *file, uint64_t size);
     err_t (*sync)(struct io_file *file);
     err_t (*size)(struct io_file *file, uint64_t *ret_size);
@@ -78,8 +81,9 @@ struct io_ops {
 
 /** The machine's file system. */
 struct io *io_posix(void);
-/** The same, taken as one whose page cache is dear to fill: for tests. */
-struct io *io_posix_direct(void);
+/** The same, where new pages of the page cache are taken as dear, or as cheap: for tests. */
+struct io *io_posix_dear(void);
+struct io *io_posix_cheap(void);
 
 /** Opens `path`; ERR_NOT_FOUND when it is absent and IO_CREATE is not given. *ret_file is owned. */
 err_t io_open(struct io *io, const char *path, unsigned flags, struct io_file **ret_file) MUST_USE;
@@ -101,6 +105,11 @@ err_t io_file_pwritev(struct io_file *file, const struct iovec *iov, int count,
 err_t io_file_pwritev_unread(struct io_file *file, const struct iovec *iov, int count,
                              uint64_t offset) MUST_USE;
 err_t io_file_pwrite(struct io_file *file, const void *data, size_t len, uint64_t offset) MUST_USE;
+/** Writes zeros at the end of what the file holds, not only room for them: later writes there
+ * change no metadata, so their syncs are quick. At most IO_ZERO_MAX. Where new pages are dear they
+ * go past the page cache, and up to 16 MiB behind them may become zeros too, also after an error.
+ */
+err_t io_file_zero(struct io_file *file, uint64_t offset, size_t len) MUST_USE;
 err_t io_file_truncate(struct io_file *file, uint64_t size) MUST_USE;
 /** fdatasync: contents and size are on stable storage afterwards. */
 err_t io_file_sync(struct io_file *file) MUST_USE;

@@ -26,9 +26,9 @@
 struct posix_file {
     struct io_file base;
     int fd;
-    uint64_t end;     /* of a file open for writing: behind it writes need new pages */
-    bool always_dear; /* taken as dear to fill, whatever base/page_cost.h says */
-    bool not_direct;  /* a write past the page cache was refused */
+    uint64_t end; /* of a file open for writing: behind it writes need new pages */
+    struct io *io;
+    bool not_direct; /* a write past the page cache was refused */
 };
 
 static struct posix_file *posix_file_of(struct io_file *file)
@@ -39,7 +39,8 @@ static struct posix_file *posix_file_of(struct io_file *file)
 static const struct io_ops posix_ops;
 
 static struct io posix = {&posix_ops};
-static struct io posix_direct = {&posix_ops};
+static struct io posix_dear = {&posix_ops};
+static struct io posix_cheap = {&posix_ops};
 
 static err_t posix_open(struct io *io, const char *path, unsigned flags, struct io_file **ret_file)
 {
@@ -64,10 +65,8 @@ static err_t posix_open(struct io *io, const char *path, unsigned flags, struct 
         return err_fail_errno(ERR_IO, "cannot stat %s", path);
     }
     struct posix_file *file = xmalloc(sizeof(*file));
-    *file = (struct posix_file){.base = {&posix_ops, xstrdup(path)},
-                                .fd = fd,
-                                .end = (uint64_t)st.st_size,
-                                .always_dear = io == &posix_direct};
+    *file = (struct posix_file){
+        .base = {&posix_ops, xstrdup(path)}, .fd = fd, .end = (uint64_t)st.st_size, .io = io};
     *ret_file = &file->base;
     return OK;
 }
@@ -181,6 +180,16 @@ static err_t write_unread(struct posix_file *file, const struct iovec *iov, int 
     return write_cached(file, iov, count, offset, len);
 }
 
+static bool posix_cache_is_dear(struct io *io)
+{
+    return io == &posix ? page_cost_is_dear() : io == &posix_dear;
+}
+
+static bool goes_direct(const struct posix_file *file)
+{
+    return !file->not_direct && posix_cache_is_dear(file->io);
+}
+
 static err_t posix_pwritev(struct io_file *base, const struct iovec *iov, int count,
                            uint64_t offset, bool unread)
 {
@@ -188,11 +197,25 @@ static err_t posix_pwritev(struct io_file *base, const struct iovec *iov, int co
     size_t len = 0;
     for (int i = 0; i < count; i++)
         len += iov[i].iov_len;
-    bool direct = unread && len >= LARGE_WRITE_BYTES && !file->not_direct &&
-                  (file->always_dear || page_cost_is_dear());
+    bool direct = unread && len >= LARGE_WRITE_BYTES && goes_direct(file);
     TRY((direct ? write_unread : write_ordinary)(file, iov, count, offset, len));
     file->end = MAX(file->end, offset + len);
     return OK;
+}
+
+static err_t posix_zero(struct io_file *base, uint64_t offset, size_t len)
+{
+    /* Never written, so that all of it is the kernel's one page of zeros. */
+    static char zeros[IO_ZERO_MAX];
+    struct posix_file *file = posix_file_of(base);
+    struct iovec iov = {zeros, len};
+    err_t err = ERR_AGAIN;
+    if (len > 0 && offset % IO_DIRECT_BLOCK_BYTES == 0 && goes_direct(file))
+        err = io_direct_write(base->path, file->fd, &iov, 1, 0, offset);
+    if (err == ERR_AGAIN)
+        err = write_ordinary(file, &iov, 1, offset, len);
+    file->end = MAX(file->end, offset + len);
+    return err;
 }
 
 static err_t posix_truncate(struct io_file *base, uint64_t size)
@@ -225,11 +248,6 @@ static void posix_drop_cache(struct io_file *base, uint64_t end)
     off_t len = end > (uint64_t)INT64_MAX ? 0 : (off_t)end; /* 0: all of it */
     if (end > 0)
         (void)posix_fadvise(posix_file_of(base)->fd, 0, len, POSIX_FADV_DONTNEED);
-}
-
-static bool posix_cache_is_dear(struct io *io)
-{
-    return io == &posix_direct || page_cost_is_dear();
 }
 
 static int posix_fd(struct io_file *base)
@@ -332,6 +350,7 @@ static const struct io_ops posix_ops = {
     .close = posix_close,
     .pread = posix_pread,
     .pwritev = posix_pwritev,
+    .zero = posix_zero,
     .truncate = posix_truncate,
     .sync = posix_sync,
     .size = posix_size,
@@ -353,7 +372,12 @@ struct io *io_posix(void)
     return &posix;
 }
 
-struct io *io_posix_direct(void)
+struct io *io_posix_dear(void)
 {
-    return &posix_direct;
+    return &posix_dear;
+}
+
+struct io *io_posix_cheap(void)
+{
+    return &posix_cheap;
 }

@@ -4,11 +4,10 @@
  *
  * sync: one write of N bytes and one fdatasync, again and again, in the directory given: "append"
  * to a growing file, "overwrite" of a file of zeros written and synced before (the two ways in
- * which Spillway commits a group). "paced" appends so many times a second as a server at half load
- * does, whether the last one was slow or not, and measures from when each was due, as the latency
- * of requests is measured: one that stalls delays those behind it. The endless loop of the others
- * shows each stall as one slow sync among thousands, and writes the same blocks again and again,
- * where a log needs new ones.
+ * which Spillway commits a group). "paced" overwrites 1,000 times a second, whether the last one
+ * was slow or not, and measures from when each was due, as the latency of requests is measured: one
+ * that stalls delays those behind it. The endless loop of the others shows each stall as one slow
+ * sync among thousands.
  *
  * page_cache: CPU of write() alone, into pages that the kernel has to find first ("fresh") and into
  * pages that the file has already ("again"). Where a virtual machine gets its memory from the host
@@ -60,6 +59,7 @@ struct options {
     const char *directory;
     double seconds;
     bool sync;
+    uint64_t pace_group;
     bool pace;
     bool sendfile;
 };
@@ -143,14 +143,14 @@ static void measure_pace(const struct options *o, size_t group)
 {
     CLEANUP(xfree_ptr) char *data = random_bytes();
     CLEANUP(xfree_ptr) struct hist *latency = xcalloc(1, sizeof(*latency));
-    int fd = open_scratch(o->directory, false, data);
+    int fd = open_scratch(o->directory, true, data);
     uint64_t begin = bench_now_ns();
     size_t count = (size_t)(o->seconds * PACE_PER_S);
 
     for (size_t i = 0; i < count; i++) {
         uint64_t due = begin + i * UINT64_C(1000000000) / PACE_PER_S;
         bench_sleep_until(due);
-        write_and_sync(fd, data, group, i * group);
+        write_and_sync(fd, data, group, i % (FILE_BYTES / group) * group);
         hist_record(latency, bench_now_ns() - due);
     }
     print_sync("paced", group, latency, (double)(bench_now_ns() - begin) / 1e9);
@@ -363,24 +363,26 @@ static void measure_sendfile(const struct options *o, bool discard, size_t conns
 }
 
 static const char usage[] =
-    "Usage: limits [--seconds S] [--only sync|pace|sendfile] DIRECTORY\n"
+    "Usage: limits [--seconds S] [--only sync|pace|sendfile] [--group BYTES] DIRECTORY\n"
     "Measures fdatasync in DIRECTORY, page cache and CPU (sync), fdatasync at a fixed pace\n"
-    "(pace), and sendfile over loopback, S seconds (2) for each figure.\n"
+    "(pace; of BYTES, 64 KiB), and sendfile over loopback, S seconds (2) for each figure.\n"
     "Example: limits --only sync /var/tmp\n";
 
 int main(int argc, char **argv)
 {
     static const size_t groups[] = {KIB(4), KIB(64), KIB(256), MIB(1)};
-    struct options o = {.seconds = 2};
+    struct options o = {.seconds = 2, .pace_group = KIB(64)};
     const char *only = NULL;
-    const struct bench_option options[] = {
-        {"seconds", .real = &o.seconds}, {"only", .text = &only}, {.name = NULL}};
+    const struct bench_option options[] = {{"seconds", .real = &o.seconds},
+                                           {"only", .text = &only},
+                                           {"group", .whole = &o.pace_group},
+                                           {.name = NULL}};
 
     o.directory = bench_options(argc, argv, options, usage);
     o.sync = only == NULL || strcmp(only, "sync") == 0;
     o.pace = only == NULL || strcmp(only, "pace") == 0;
     o.sendfile = only == NULL || strcmp(only, "sendfile") == 0;
-    if (!o.sync && !o.pace && !o.sendfile)
+    if ((!o.sync && !o.pace && !o.sendfile) || o.pace_group == 0 || o.pace_group > READ_BUFFER)
         bench_usage(usage);
     signal(SIGPIPE, SIG_IGN); /* the sender learns from sendfile that its reader has gone */
     for (size_t i = 0; o.sync && i < ARRAY_LEN(groups); i++) {
@@ -393,7 +395,7 @@ int main(int argc, char **argv)
         measure_cpu(&o, MIN((size_t)sysconf(_SC_NPROCESSORS_ONLN), (size_t)CPUS_MAX));
     }
     if (o.pace)
-        measure_pace(&o, KIB(64));
+        measure_pace(&o, o.pace_group);
     if (o.sendfile) {
         measure_sendfile(&o, false, 1);
         measure_sendfile(&o, false, 2);

@@ -5,7 +5,7 @@
  *     sealed segments …           active segment     high watermark
  *
  * Where a new page costs many times one in use (base/page_cost.h), the pages behind a window at the
- * end of the log are given back as it grows, and the next appends and zeros get them: the machine
+ * end of the log are given back as it grows, and the next appends get them: the machine
  * goes on with pages that it has. Who reads within the window is served from memory as ever. As
  * long as somebody reads behind it nothing is dropped, so that he and those after him share what
  * was read.

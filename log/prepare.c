@@ -20,9 +20,9 @@
 #include "base/metrics.h"
 #include "log/shard.h"
 
-#define PREPARE_STRETCH_BYTES MIB(1) /* a sync of the hot path waits behind it */
-#define PREPARE_FREE_FACTOR 4        /* prepare only with this many segments of free space */
-#define PREPARE_PAUSE_SEGMENTS 16    /* after one that came to nothing */
+#define PREPARE_STRETCH_BYTES IO_ZERO_MAX /* a sync of the hot path waits behind it */
+#define PREPARE_FREE_FACTOR 4             /* prepare only with this many segments of free space */
+#define PREPARE_PAUSE_SEGMENTS 16         /* after one that came to nothing */
 #define PREPARE_BUSY_NS INT64_C(30000000000)      /* half a segment so quickly: worth preparing */
 #define PREPARE_PLAIN_BYTES MIB(1)                /* … and so much of a plain segment … */
 #define PREPARE_BUSY_PLAIN_NS INT64_C(1000000000) /* … within this time */
@@ -37,9 +37,6 @@ char *shard_prepared_path(const struct shard *sh)
 }
 
 /* Writing, on a worker ------------------------------------------------------------------------ */
-
-/* Never written, so that all of it is the kernel's one page of zeros. */
-static char zeros[PREPARE_STRETCH_BYTES];
 
 static err_t check_space(struct shard *sh)
 {
@@ -61,7 +58,7 @@ static err_t write_stretch(struct shard *sh, const char *path)
     CLEANUP(io_file_close_ptr) struct io_file *file = NULL;
     size_t step = (size_t)MIN(PREPARE_STRETCH_BYTES, sh->prepare_bytes - sh->prepare_at);
     TRY(io_open(sh->log->options.io, path, flags, &file));
-    TRY(io_file_pwrite(file, zeros, step, sh->prepare_at));
+    TRY(io_file_zero(file, sh->prepare_at, step));
     TRY(io_file_sync(file));
     sh->prepare_at += step;
     sh->prepare_took_ns += clock_mono_ns(clock) - started;

@@ -16,6 +16,7 @@
 #include "base/metrics.h"
 #include "log/shard.h"
 
+#define PAGE_BYTES 4096u
 #define FULL_PROBE_NS INT64_C(1000000000)
 #define POINT_SYNC_NS INT64_C(1000000000)
 #define POINT_WRITE_NS INT64_C(5000000) /* what a start after a kill -9 may have to scan again */
@@ -200,17 +201,28 @@ static bool nobody_reads(struct shard *sh)
     return atomic_load(&sh->waiter_count) == 0 && read_ns < now - SHARD_READER_GONE_NS;
 }
 
-static err_t write_group(struct shard *sh, struct append_batch *batches, size_t count)
+/** Among the zeros of a prepared file a group is written up to the end of its last page. They are
+ * there already, but where the page is not in the cache the kernel would read it first. */
+static size_t padding(const struct shard *sh, uint64_t end)
 {
-    struct iovec iov[LIMIT_GROUP_BATCHES];
+    return sh->active_prepared ? (size_t)(-end % PAGE_BYTES) : 0;
+}
+
+static err_t write_group(struct shard *sh, struct append_batch *batches, size_t count, size_t bytes)
+{
+    static const char zeros[PAGE_BYTES];
+    struct iovec iov[LIMIT_GROUP_BATCHES + 1];
     ASSERT(count <= LIMIT_GROUP_BATCHES);
     for (size_t i = 0; i < count; i++)
         iov[i] = (struct iovec){batches[i].data, batches[i].len};
     uint64_t at = atomic_load(&sh->active->size);
+    size_t pad = padding(sh, at + bytes);
+    iov[count] = (struct iovec){(void *)(uintptr_t)zeros, pad};
+    int buffers = (int)count + (pad > 0);
     if (nobody_reads(sh))
-        TRY(io_file_pwritev_unread(sh->active->file, iov, (int)count, at));
+        TRY(io_file_pwritev_unread(sh->active->file, iov, buffers, at));
     else
-        TRY(io_file_pwritev(sh->active->file, iov, (int)count, at));
+        TRY(io_file_pwritev(sh->active->file, iov, buffers, at));
     int64_t before = clock_mono_ns(sh->log->options.clock);
     err_t err = io_file_sync(sh->active->file);
     metric_add(M_commit_sync_ns_total, clock_mono_ns(sh->log->options.clock) - before);
@@ -342,7 +354,7 @@ err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count)
     size_t bytes = assign_offsets(sh, batches, count);
     ASSERT(bytes <= LIMIT_BATCH_BYTES && count > 0);
     TRY(make_room(sh, bytes));
-    err_t err = write_group(sh, batches, count);
+    err_t err = write_group(sh, batches, count, bytes);
     if (unlikely(err != OK))
         return handle_failure(sh, err);
     publish(sh, batches, count, bytes);

@@ -329,6 +329,13 @@ static err_t sim_pwritev(struct io_file *base, const struct iovec *iov, int coun
     return OK;
 }
 
+static err_t sim_zero(struct io_file *base, uint64_t offset, size_t len)
+{
+    static char zeros[IO_ZERO_MAX];
+    struct iovec iov = {zeros, len};
+    return sim_pwritev(base, &iov, 1, offset, true);
+}
+
 static err_t sim_truncate(struct io_file *base, uint64_t size)
 {
     struct sim_file *f = file_of(base);
@@ -571,6 +578,7 @@ const struct io_ops sim_ops = {
     .close = sim_close,
     .pread = sim_pread,
     .pwritev = sim_pwritev,
+    .zero = sim_zero,
     .truncate = sim_truncate,
     .sync = sim_sync,
     .size = sim_size,

@@ -18,7 +18,7 @@
 
 static int setup(void **state)
 {
-    *state = fixture_new(io_posix_direct(), SEGMENT_BYTES);
+    *state = fixture_new(io_posix_dear(), SEGMENT_BYTES);
     return 0;
 }
 
@@ -130,7 +130,7 @@ static void old_segments_are_left_alone(void **state)
     append(f, GROUPS);
     worker_pool_run(f->workers);
     log_close(f->log);
-    fixture_open(f, io_posix_direct(), SEGMENT_BYTES);
+    fixture_open(f, io_posix_dear(), SEGMENT_BYTES);
     for (unsigned i = 0; i < f->appended; i++)
         read_at(f, i); /* into the cache */
     clock_manual_advance_us(&f->clock, READER_GONE_US);

@@ -15,12 +15,12 @@
 
 static void open_log(struct fixture *f)
 {
-    fixture_open(f, io_posix_direct(), SEGMENT_BYTES);
+    fixture_open(f, io_posix_dear(), SEGMENT_BYTES);
 }
 
 static int setup(void **state)
 {
-    *state = fixture_new(io_posix_direct(), SEGMENT_BYTES);
+    *state = fixture_new(io_posix_dear(), SEGMENT_BYTES);
     return 0;
 }
 
