@@ -136,7 +136,8 @@ class Bench:
         return report.verdict()
 
     def check_cpu(self, text, floor, field, **match):
-        """A floor of CPU seconds per million, and what fresh page cache takes of them on this machine."""
+        """A floor of CPU seconds per million; what fresh page cache takes of them on this machine, and what
+        others who use the same cores."""
         cpu = self.report.median(field, **match)
         page_cache = {"bench": "limit.page_cache"}
         fresh = (self.report.median("fresh_cpu_s_per_gb", **page_cache) -
@@ -145,8 +146,11 @@ class Bench:
         written = one["mb_per_s"] / (one["lz4_ratio"] if match.get("codec") != "none" else 1)
         pages = written / (one.get("events_per_s") or one["records_per_s"]) * 1e3 * fresh
         pages *= self.report.median("fresh_share", **match)
+        speed = {"bench": "limit.cpu", "mode": "all"}
+        share = (self.report.median("best_us_per_unit", **speed) / self.report.median("cpu_us_per_unit", **speed))
         self.report.check(text, cpu, floor, False,
-                          note=f"{cpu - pages:.2f} without the {pages:.2f} of fresh page cache, limit.page_cache")
+                          note=f"{pages:.2f} of it fresh page cache, limit.page_cache; "
+                               f"{cpu * share:.2f} if the CPUs were as fast as at best, limit.cpu")
 
     def sync_table(self):
         rows = []
