@@ -106,8 +106,9 @@ err_t io_file_pwritev_unread(struct io_file *file, const struct iovec *iov, int 
                              uint64_t offset) MUST_USE;
 err_t io_file_pwrite(struct io_file *file, const void *data, size_t len, uint64_t offset) MUST_USE;
 /** Writes zeros at the end of what the file holds, not only room for them: later writes there
- * change no metadata, so their syncs are quick. At most IO_ZERO_MAX. Where new pages are dear they
- * go past the page cache, and up to 16 MiB behind them may become zeros too, also after an error.
+ * change no metadata, so their syncs are quick. At most IO_ZERO_MAX. Where new pages are dear so
+ * many go past the page cache, and up to 16 MiB behind them may become zeros too, also after an
+ * error.
  */
 err_t io_file_zero(struct io_file *file, uint64_t offset, size_t len) MUST_USE;
 err_t io_file_truncate(struct io_file *file, uint64_t size) MUST_USE;

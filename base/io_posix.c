@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/io_direct.h"
 #include "base/metrics.h"
@@ -61,8 +62,9 @@ static err_t posix_open(struct io *io, const char *path, unsigned flags, struct 
     }
     struct stat st = {0};
     if ((flags & IO_WRITE) && fstat(fd, &st) != 0) {
+        err_t err = err_fail_errno(ERR_IO, "cannot stat %s", path);
         close(fd);
-        return err_fail_errno(ERR_IO, "cannot stat %s", path);
+        return err;
     }
     struct posix_file *file = xmalloc(sizeof(*file));
     *file = (struct posix_file){
@@ -145,6 +147,11 @@ static err_t write_cached(struct posix_file *file, const struct iovec *iov, int 
     return OK;
 }
 
+static int64_t now_ns(void)
+{
+    return clock_mono_ns(clock_real());
+}
+
 static uint64_t thread_cpu_ns(void)
 {
     struct timespec t;
@@ -156,11 +163,11 @@ static uint64_t thread_cpu_ns(void)
 static err_t write_ordinary(struct posix_file *file, const struct iovec *iov, int count,
                             uint64_t offset, size_t len)
 {
-    if (offset < file->end || len < PAGE_COST_WRITE_MIN || page_cost_is_dear())
+    if (offset < file->end || len < PAGE_COST_WRITE_MIN || page_cost_is_dear(now_ns()))
         return write_cached(file, iov, count, offset, len);
     uint64_t before = thread_cpu_ns();
     TRY(write_cached(file, iov, count, offset, len));
-    page_cost_note(len, thread_cpu_ns() - before);
+    page_cost_note(len, thread_cpu_ns() - before, now_ns());
     return OK;
 }
 
@@ -182,7 +189,7 @@ static err_t write_unread(struct posix_file *file, const struct iovec *iov, int 
 
 static bool posix_cache_is_dear(struct io *io)
 {
-    return io == &posix ? page_cost_is_dear() : io == &posix_dear;
+    return io == &posix ? page_cost_is_dear(now_ns()) : io == &posix_dear;
 }
 
 static bool goes_direct(const struct posix_file *file)
@@ -210,7 +217,7 @@ static err_t posix_zero(struct io_file *base, uint64_t offset, size_t len)
     struct posix_file *file = posix_file_of(base);
     struct iovec iov = {zeros, len};
     err_t err = ERR_AGAIN;
-    if (len > 0 && offset % IO_DIRECT_BLOCK_BYTES == 0 && goes_direct(file))
+    if (len == IO_ZERO_MAX && offset % IO_DIRECT_BLOCK_BYTES == 0 && goes_direct(file))
         err = io_direct_write(base->path, file->fd, &iov, 1, 0, offset);
     if (err == ERR_AGAIN)
         err = write_ordinary(file, &iov, 1, offset, len);

@@ -13,9 +13,10 @@
 
 /** Whether a sample within the last minute said so; while it holds no more are needed. Any thread.
  */
-bool page_cost_is_dear(void);
+bool page_cost_is_dear(int64_t now_ns);
 
-/** Adds a write of `bytes` to the sample: it took `cpu_ns` of its thread. Any thread. */
-void page_cost_note(uint64_t bytes, uint64_t cpu_ns);
+/** Adds a write of `bytes` to the sample: it took `cpu_ns` of its thread and ended at `now_ns` of
+ * the monotonic clock. Any thread. */
+void page_cost_note(uint64_t bytes, uint64_t cpu_ns, int64_t now_ns);
 
 #endif

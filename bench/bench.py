@@ -28,7 +28,6 @@ from servers import (NGINX, ROOT, TOKEN, Failed, Kafka, Nginx, NullBroker, Spill
 SHAPES = {1: 64, 100: 16, 1000: 16}  # events in a request: connections
 FETCH_BYTES = 1 << 20  # what Kafka's clients ask of a partition unless told otherwise
 FETCH_BYTES_LARGE = 8 << 20
-PACE = 1000  # syncs a second: limits.c
 
 
 def start_program(name, *arguments):
@@ -56,23 +55,19 @@ class Bench:
     def directory(self, name):
         return os.path.join(self.work, name)
 
-    def limits(self, run, only, seconds=1, group=65536, **extra):
-        return [self.report.add(r, run=run, **extra)
-                for r in run_program("limits", "--only", only, "--seconds", seconds, "--group", group, self.work)]
+    def limits(self, run, only, seconds=1):
+        return [self.report.add(r, run=run)
+                for r in run_program("limits", "--only", only, "--seconds", seconds, self.work)]
 
     def warmup(self):
         return min(3, self.options.seconds / 2)
 
-    def load(self, server, events, rate=0, meanwhile=None, **extra):
+    def load(self, server, events, rate=0, **extra):
         arguments = ["--events", events, "--conns", SHAPES[events], "--token", TOKEN,
                      "--seconds", self.options.seconds, "--warmup", self.warmup(), "--pid", server.pid,
                      "--seed", self.options.seed, "--rate", rate]
         before = counters(server)
-        running = start_program("loadgen", *arguments, server.http)
-        if meanwhile is not None:
-            time.sleep(self.warmup())
-            meanwhile()
-        result = finish_program(running)[0]
+        result = run_program("loadgen", *arguments, server.http)[0]
         return self.report.add(result, server=server.name, **stored_since(server, before), **extra)
 
     # ---- ingest ------------------------------------------------------------------------------------
@@ -97,14 +92,19 @@ class Bench:
 
     def pace(self, run, events, rate, stored_bytes):
         """What this machine's syncs take at half load: nginx answers the same requests and stores nothing,
-        and beside it one thread syncs as many bytes as Spillway stored of them, PACE times a second."""
-        group = int(stored_bytes / (self.options.seconds + self.warmup()) / PACE)
-
-        def sync():
-            self.limits(run, "pace", self.options.seconds, group, shape=events)
-
+        and beside it one thread syncs as many bytes a millisecond as Spillway stored of them."""
+        group = max(1, int(stored_bytes / (self.options.seconds + self.warmup()) / 1000))
+        os.sync()  # what was removed just now
         with Nginx(self.directory("nginx")) as nginx:
-            self.load(nginx, events, rate=rate, meanwhile=sync, run=run, load="half")
+            syncs = start_program("limits", "--only", "pace", "--seconds", self.options.seconds, "--group", group,
+                                  "--after", self.warmup(), self.work)
+            try:
+                self.load(nginx, events, rate=rate, run=run, load="half")
+                for result in finish_program(syncs):
+                    self.report.add(result, run=run, shape=events)
+            finally:
+                syncs.kill()
+                syncs.wait()
 
     def ingest_verdict(self, ratios, bounds):
         report = self.report
@@ -214,25 +214,22 @@ class Bench:
         """One fetch of the whole log under strace -c, and the server's own counters around it; returns
         the share of the fetched bytes that did not go through sendfile."""
         counts = self.directory("strace.txt")
-        before = counters(server).get("kafka_sendfile_bytes_total")
+        before = counters(server)["kafka_sendfile_bytes_total"]
         tracer = subprocess.Popen(["strace", "-f", "-c", "-U", "name,calls,errors", "-o", counts, "-p",
                                    str(server.pid)], stderr=subprocess.DEVNULL)
         time.sleep(1)
         got = run_program("fetchgen", "--verify", server.kafka)[0]
         tracer.terminate()
         tracer.wait()
-        after = counters(server).get("kafka_sendfile_bytes_total")
+        counted = counters(server)["kafka_sendfile_bytes_total"] - before
         calls = {}
         with open(counts, encoding="ascii") as f:
             for line in f:
                 words = line.split()
                 if len(words) >= 2 and words[1].isdigit() and words[0] != "total":
                     calls[words[0]] = int(words[1])
-        counted = None if after is None else after - before
         self.report.add({"bench": "fetch.syscalls", "bytes": got["bytes"], "sendfile_bytes": counted,
                          "calls": calls})
-        if counted is None:
-            return 0.0 if calls.get("sendfile") else 1.0
         return max(0.0, 1 - counted / got["bytes"])
 
     def fetch_verdict(self, ratios, copied):
@@ -428,16 +425,16 @@ class Bench:
 
 
 def counters(server):
-    """Spillway's own metrics without labels, by name; empty for others and while it has no metrics route."""
+    """Spillway's own metrics without labels, by name; empty for others."""
     if server.name != "spillway":
         return {}
     request = urllib.request.Request(f"http://{server.http}/metrics",
                                      headers={"Authorization": "Bearer " + TOKEN})
     try:
-        with urllib.request.urlopen(request, timeout=5) as reply:
+        with urllib.request.urlopen(request, timeout=30) as reply:
             text = reply.read().decode()
-    except (urllib.error.URLError, OSError):
-        return {}
+    except (urllib.error.URLError, OSError) as e:
+        raise Failed(f"no metrics from {server.http}: {e}") from e
     rows = (line.split() for line in text.splitlines() if line.startswith("spillway_") and "{" not in line)
     return {name.removeprefix("spillway_"): float(value) for name, value in rows}
 

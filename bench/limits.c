@@ -4,10 +4,10 @@
  *
  * sync: one write of N bytes and one fdatasync, again and again, in the directory given: "append"
  * to a growing file, "overwrite" of a file of zeros written and synced before (the two ways in
- * which Spillway commits a group). "paced" overwrites 1,000 times a second, whether the last one
- * was slow or not, and measures from when each was due, as the latency of requests is measured: one
- * that stalls delays those behind it. The endless loop of the others shows each stall as one slow
- * sync among thousands.
+ * which Spillway commits a group). "paced" has so many bytes to overwrite in each millisecond and
+ * measures from when they were due, as the latency of requests is measured: what comes while a sync
+ * stalls waits for it, and the next one takes it along. The endless loop of the others shows each
+ * stall as one slow sync among thousands.
  *
  * page_cache: CPU of write() alone, into pages that the kernel has to find first ("fresh") and into
  * pages that the file has already ("again"). Where a virtual machine gets its memory from the host
@@ -54,12 +54,14 @@
 #define UNIT_ACCELERATION 4 /* as in writer/builder.c */
 #define STALL_NS UINT64_C(1000000)
 #define PACE_PER_S 1000
+#define PACE_NS UINT64_C(1000000)
 
 struct options {
     const char *directory;
     double seconds;
     bool sync;
-    uint64_t pace_group;
+    double after;
+    uint64_t pace_group; /* 1 to READ_BUFFER */
     bool pace;
     bool sendfile;
 };
@@ -139,19 +141,26 @@ static void measure_sync(const struct options *o, size_t group, bool overwrite)
     close(fd);
 }
 
-static void measure_pace(const struct options *o, size_t group)
+/** Bytes that are due each millisecond for o->seconds, from o->after seconds after `started` on. */
+static void measure_pace(const struct options *o, uint64_t started)
 {
     CLEANUP(xfree_ptr) char *data = random_bytes();
     CLEANUP(xfree_ptr) struct hist *latency = xcalloc(1, sizeof(*latency));
     int fd = open_scratch(o->directory, true, data);
-    uint64_t begin = bench_now_ns();
-    size_t count = (size_t)(o->seconds * PACE_PER_S);
+    size_t group = (size_t)o->pace_group, at = 0;
+    size_t most = READ_BUFFER / group, count = (size_t)(o->seconds * PACE_PER_S);
+    uint64_t begin = MAX(started + (uint64_t)(o->after * 1e9), bench_now_ns());
 
-    for (size_t i = 0; i < count; i++) {
-        uint64_t due = begin + i * UINT64_C(1000000000) / PACE_PER_S;
-        bench_sleep_until(due);
-        write_and_sync(fd, data, group, i % (FILE_BYTES / group) * group);
-        hist_record(latency, bench_now_ns() - due);
+    for (size_t done = 0; done < count;) {
+        bench_sleep_until(begin + done * PACE_NS);
+        size_t due = (size_t)((bench_now_ns() - begin) / PACE_NS) + 1;
+        size_t taken = MIN(MIN(due, count) - done, most);
+        if (at + taken * group > FILE_BYTES)
+            at = 0;
+        write_and_sync(fd, data, taken * group, at);
+        at += taken * group;
+        for (uint64_t now = bench_now_ns(); taken > 0; taken--, done++)
+            hist_record(latency, now - (begin + done * PACE_NS));
     }
     print_sync("paced", group, latency, (double)(bench_now_ns() - begin) / 1e9);
     close(fd);
@@ -363,9 +372,11 @@ static void measure_sendfile(const struct options *o, bool discard, size_t conns
 }
 
 static const char usage[] =
-    "Usage: limits [--seconds S] [--only sync|pace|sendfile] [--group BYTES] DIRECTORY\n"
-    "Measures fdatasync in DIRECTORY, page cache and CPU (sync), fdatasync at a fixed pace\n"
-    "(pace; of BYTES, 64 KiB), and sendfile over loopback, S seconds (2) for each figure.\n"
+    "Usage: limits [--seconds S] [--only sync|pace|sendfile] [--group BYTES]\n"
+    "              [--after S] DIRECTORY\n"
+    "Measures fdatasync in DIRECTORY, page cache and CPU (sync); fdatasync of BYTES (64 KiB) each\n"
+    "millisecond, from S seconds after its start on (pace); and sendfile over loopback. Takes\n"
+    "S seconds (2) for each figure.\n"
     "Example: limits --only sync /var/tmp\n";
 
 int main(int argc, char **argv)
@@ -376,6 +387,7 @@ int main(int argc, char **argv)
     const struct bench_option options[] = {{"seconds", .real = &o.seconds},
                                            {"only", .text = &only},
                                            {"group", .whole = &o.pace_group},
+                                           {"after", .real = &o.after},
                                            {.name = NULL}};
 
     o.directory = bench_options(argc, argv, options, usage);
@@ -384,6 +396,7 @@ int main(int argc, char **argv)
     o.sendfile = only == NULL || strcmp(only, "sendfile") == 0;
     if ((!o.sync && !o.pace && !o.sendfile) || o.pace_group == 0 || o.pace_group > READ_BUFFER)
         bench_usage(usage);
+    uint64_t started = bench_now_ns();
     signal(SIGPIPE, SIG_IGN); /* the sender learns from sendfile that its reader has gone */
     for (size_t i = 0; o.sync && i < ARRAY_LEN(groups); i++) {
         measure_sync(&o, groups[i], false);
@@ -395,7 +408,7 @@ int main(int argc, char **argv)
         measure_cpu(&o, MIN((size_t)sysconf(_SC_NPROCESSORS_ONLN), (size_t)CPUS_MAX));
     }
     if (o.pace)
-        measure_pace(&o, o.pace_group);
+        measure_pace(&o, started);
     if (o.sendfile) {
         measure_sendfile(&o, false, 1);
         measure_sendfile(&o, false, 2);

@@ -59,6 +59,8 @@ static err_t write_stretch(struct shard *sh, const char *path)
     size_t step = (size_t)MIN(PREPARE_STRETCH_BYTES, sh->prepare_bytes - sh->prepare_at);
     TRY(io_open(sh->log->options.io, path, flags, &file));
     TRY(io_file_zero(file, sh->prepare_at, step));
+    if (sh->prepare_at + step == sh->prepare_bytes) /* no room ahead is needed any more */
+        TRY(io_file_truncate(file, sh->prepare_bytes));
     TRY(io_file_sync(file));
     sh->prepare_at += step;
     sh->prepare_took_ns += clock_mono_ns(clock) - started;

@@ -169,6 +169,7 @@ err_t shard_roll(struct shard *sh)
     }
     struct segment *old = sh->active;
     struct segment *fresh = segment_new_active(io, sh->dir, base, TAKE(file));
+    fresh->before = atomic_load(&sh->end_bytes);
     shard_push_segment(sh, segment_ref(fresh));
     sh->active = fresh;
     lock_acquire(&sh->segments_lock);

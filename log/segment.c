@@ -37,7 +37,7 @@ struct segment *segment_new_sealed(struct io *io, const char *dir, int64_t base_
 {
     struct segment *s = segment_new(io, dir, base_offset);
     atomic_store(&s->sealed, true);
-    atomic_store(&s->uncached, UINT64_MAX);
+    atomic_store(&s->dropped, SEGMENT_OLD);
     atomic_store(&s->next_offset, next_offset);
     return s;
 }
@@ -47,7 +47,7 @@ struct segment *segment_new_leftover(struct io *io, const char *dir, int64_t bas
 {
     struct segment *s = segment_new(io, dir, base_offset);
     s->leftover = true;
-    atomic_store(&s->uncached, UINT64_MAX);
+    atomic_store(&s->dropped, SEGMENT_OLD);
     atomic_store(&s->next_offset, next_offset);
     return s;
 }

@@ -21,6 +21,8 @@
 #define INDEX_ENTRY_BYTES 8       /* int32 offset - base, int32 position */
 #define TIMEINDEX_ENTRY_BYTES 12  /* int64 timestamp, int32 offset - base */
 
+#define SEGMENT_OLD UINT64_MAX
+
 struct index_entry {
     uint32_t relative_offset;
     uint32_t position;
@@ -38,9 +40,12 @@ struct segment {
     atomic_uint refs;
     _Atomic uint64_t size;
     _Atomic int64_t next_offset;
-    _Atomic uint64_t uncached; /* bytes at its start that nobody put into the page cache lately */
-    atomic_bool sealed;        /* the .index file is written and the size is the file's */
-    bool leftover; /* its seal job was lost in a crash: size is found out at first use */
+    atomic_bool sealed; /* the .index file is written and the size is the file's */
+    bool leftover;      /* its seal job was lost in a crash: size is found out at first use */
+    uint64_t before;    /* bytes of the segments before it that are as old as the shard's object */
+    _Atomic uint64_t dropped; /* bytes at its start whose pages were given back (log/cache.c);
+                                 SEGMENT_OLD: sealed before the shard's object was made */
+    atomic_uint slices;       /* not released yet */
 
     struct lock lock; /* guards what follows */
     struct index_entry *entries;

@@ -247,6 +247,7 @@ static void publish(struct shard *sh, struct append_batch *batches, size_t count
     }
     atomic_store(&active->next_offset, next);
     atomic_store(&active->size, position);
+    atomic_fetch_add_explicit(&sh->end_bytes, bytes, memory_order_relaxed);
     atomic_store_explicit(&sh->high_watermark, next, memory_order_release);
     metric_inc(M_commit_groups_total);
     metric_add(M_commit_batches_total, (int64_t)count);
@@ -273,6 +274,7 @@ static void wake_waiters(struct shard *sh)
 /** Cuts the active file back to what is durable, durably. */
 static err_t cut_to_durable(struct shard *sh)
 {
+    sh->active_prepared = false; /* its zeros are gone */
     TRY(io_file_truncate(sh->active->file, atomic_load(&sh->active->size)));
     return io_file_sync(sh->active->file);
 }
@@ -293,6 +295,7 @@ static err_t move_on(struct shard *sh)
     TRY(io_file_sync(file));
     TRY(io_sync_dir(io, sh->dir));
     struct segment *fresh = segment_new_active(io, sh->dir, sh->active->base_offset, TAKE(file));
+    fresh->before = sh->active->before;
     lock_acquire(&sh->segments_lock);
     struct segment *old = sh->segments[sh->segment_count - 1];
     ASSERT(old == sh->active);

@@ -34,7 +34,8 @@ struct shard {
     atomic_int status;          /* enum shard_status */
     _Atomic int64_t full_since_ns;
     _Atomic int64_t read_ns;        /* when somebody last read from here … */
-    _Atomic int64_t read_behind_ns; /* … what log/cache.c had dropped or never had */
+    _Atomic int64_t read_behind_ns; /* … and from behind the window of log/cache.c */
+    _Atomic uint64_t end_bytes;     /* struct segment's `before` of what is appended next */
     atomic_uint valid_cuts;
 
     struct lock segments_lock; /* guards the list, not the segments */
@@ -180,7 +181,7 @@ void shard_set_status(struct shard *sh, enum shard_status status, const char *te
  */
 void shard_maybe_drop_pages(struct shard *sh);
 /** Somebody reads from this position on. Any thread. */
-void shard_note_read(struct shard *sh, struct segment *s, uint64_t position);
+void shard_note_read(struct shard *sh, const struct segment *s, uint64_t position);
 
 /* log/prepare.c */
 /** Starts preparing the next segment where that is worth it, and keeps it in step with the appends.

@@ -84,6 +84,7 @@ static void settle(struct shard *sh, const struct listing *l, struct recovery_re
     atomic_store(&sh->valid_cuts, (unsigned)l->valid_cut_count + (found->cut_valid ? 1 : 0));
     sh->segment_limit = shard_limit_for(sh, sh->segment_count > 0 ? sh->segment_count - 1 : 0);
     shard_measure_from(sh);
+    atomic_store(&sh->end_bytes, sh->active == NULL ? 0 : atomic_load(&sh->active->size));
     if (found->damaged)
         shard_set_status(sh, SHARD_READ_ONLY, found->text);
 }

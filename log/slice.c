@@ -51,6 +51,7 @@ err_t shard_slice(struct shard *sh, int64_t offset, size_t max_bytes, struct log
         return err;
     }
     shard_note_read(sh, s, slice.position);
+    atomic_fetch_add(&s->slices, 1);
     slice.segment = s;
     slice.fd = io_file_fd(s->file);
     slice.len = (size_t)(end - slice.position);
@@ -67,15 +68,20 @@ err_t log_slice_read(const struct log_slice *s, size_t at, void *out, size_t len
 
 void log_slice_release(struct log_slice *s)
 {
-    segment_unref(TAKE(s->segment));
+    struct segment *segment = TAKE(s->segment);
+    if (segment != NULL)
+        atomic_fetch_sub(&segment->slices, 1);
+    segment_unref(segment);
     s->len = 0;
 }
 
 struct log_slice log_slice_ref(const struct log_slice *s)
 {
     struct log_slice copy = *s;
-    if (copy.segment != NULL)
+    if (copy.segment != NULL) {
         segment_ref(copy.segment);
+        atomic_fetch_add(&copy.segment->slices, 1);
+    }
     return copy;
 }
 
