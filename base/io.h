@@ -35,7 +35,7 @@ enum io_open_flags {
     IO_TRUNCATE = 1u << 3, /* with IO_WRITE: start empty */
 };
 
-#define IO_ZERO_MAX MIB(1)
+#define IO_ZERO_MAX MIB(1) /* for io_file_zero */
 
 struct io_stat {
     uint64_t size_bytes;
@@ -100,16 +100,15 @@ err_t io_file_pread_all(struct io_file *file, void *data, size_t len, uint64_t o
 err_t io_file_pwritev(struct io_file *file, const struct iovec *iov, int count,
                       uint64_t offset) MUST_USE;
 /** The same for bytes that nobody is likely to read soon, at the end of what the file holds. A
- * large write goes past the page cache where new pages are dear (base/page_cost.h); up to 16
- * MiB behind the bytes may then become zeros, also after an error. */
+ * large write goes past the page cache where new pages are dear (base/page_cost.h); up to 16 MiB
+ * behind the bytes may then become zeros, also after an error. */
 err_t io_file_pwritev_unread(struct io_file *file, const struct iovec *iov, int count,
                              uint64_t offset) MUST_USE;
 err_t io_file_pwrite(struct io_file *file, const void *data, size_t len, uint64_t offset) MUST_USE;
 /** Writes zeros at the end of what the file holds, not only room for them: later writes there
- * change no metadata, so their syncs are quick. At most IO_ZERO_MAX. Where new pages are dear so
- * many go past the page cache, and up to 16 MiB behind them may become zeros too, also after an
- * error.
- */
+ * change no metadata, so their syncs are quick. At most IO_ZERO_MAX; so many at once go past the
+ * page cache where new pages are dear, and up to 16 MiB behind them may become zeros too, also
+ * after an error. */
 err_t io_file_zero(struct io_file *file, uint64_t offset, size_t len) MUST_USE;
 err_t io_file_truncate(struct io_file *file, uint64_t size) MUST_USE;
 /** fdatasync: contents and size are on stable storage afterwards. */

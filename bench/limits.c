@@ -60,9 +60,9 @@ struct options {
     const char *directory;
     double seconds;
     bool sync;
-    double after;
-    uint64_t pace_group; /* 1 to READ_BUFFER */
     bool pace;
+    uint64_t pace_group; /* 1 to READ_BUFFER */
+    double after;        /* seconds */
     bool sendfile;
 };
 

@@ -81,12 +81,12 @@ static void drop_run(struct worker_job *job)
 
 void shard_maybe_drop_pages(struct shard *sh)
 {
-    if (sh->since_drop < window_bytes(sh) / WINDOW_STEPS || atomic_load(&sh->drop_running))
+    uint64_t end = atomic_load_explicit(&sh->end_bytes, memory_order_relaxed);
+    if (end - sh->drop_looked_at < window_bytes(sh) / WINDOW_STEPS ||
+        atomic_load(&sh->drop_running))
         return;
-    sh->since_drop = 0;
-    int64_t behind_ns = atomic_load_explicit(&sh->read_behind_ns, memory_order_relaxed);
-    if (!io_cache_is_dear(sh->log->options.io) ||
-        behind_ns >= clock_mono_ns(sh->log->options.clock) - SHARD_READER_GONE_NS)
+    sh->drop_looked_at = end;
+    if (!io_cache_is_dear(sh->log->options.io) || shard_read_lately(sh, &sh->read_behind_ns))
         return;
     sh->drop_job.run = drop_run;
     atomic_store(&sh->drop_running, true);

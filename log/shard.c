@@ -18,6 +18,7 @@
 
 #define PAGE_BYTES 4096u
 #define FULL_PROBE_NS INT64_C(1000000000)
+#define READER_GONE_NS INT64_C(10000000000)
 #define POINT_SYNC_NS INT64_C(1000000000)
 #define POINT_WRITE_NS INT64_C(5000000) /* what a start after a kill -9 may have to scan again */
 
@@ -192,13 +193,17 @@ static size_t assign_offsets(struct shard *sh, struct append_batch *batches, siz
     return bytes;
 }
 
+bool shard_read_lately(const struct shard *sh, const _Atomic int64_t *when_ns)
+{
+    int64_t now = clock_mono_ns(sh->log->options.clock);
+    return atomic_load_explicit(when_ns, memory_order_relaxed) >= now - READER_GONE_NS;
+}
+
 /** Whether nobody reads this shard at present: what is appended then need not wait for readers in
  * the page cache. */
 static bool nobody_reads(struct shard *sh)
 {
-    int64_t read_ns = atomic_load_explicit(&sh->read_ns, memory_order_relaxed);
-    int64_t now = clock_mono_ns(sh->log->options.clock);
-    return atomic_load(&sh->waiter_count) == 0 && read_ns < now - SHARD_READER_GONE_NS;
+    return atomic_load(&sh->waiter_count) == 0 && !shard_read_lately(sh, &sh->read_ns);
 }
 
 /** Among the zeros of a prepared file a group is written up to the end of its last page. They are
@@ -362,7 +367,6 @@ err_t shard_append(struct shard *sh, struct append_batch *batches, size_t count)
         return handle_failure(sh, err);
     publish(sh, batches, count, bytes);
     sh->since_checkpoint += bytes;
-    sh->since_drop += bytes;
     if (unlikely(shard_status(sh) == SHARD_FULL))
         shard_set_status(sh, SHARD_OPEN, "");
     wake_waiters(sh);

@@ -79,7 +79,7 @@ struct shard {
     struct worker_job checkpoint_job;
 
     /* Pages of the page cache: log/cache.c. */
-    uint64_t since_drop; /* bytes appended; appending thread */
+    uint64_t drop_looked_at; /* end_bytes when that was last thought of; appending thread */
     atomic_bool drop_running;
     struct worker_job drop_job;
 
@@ -109,7 +109,6 @@ struct stream {
 };
 
 #define SHARD_BATCH_OFFSETS_MAX INT32_MAX
-#define SHARD_READER_GONE_NS INT64_C(10000000000) /* a reader that is there asks more often */
 
 /* log/shard_open.c */
 /** Opens and recovers the shard in `dir`. Damage makes it read-only; only failing I/O is an error.
@@ -175,6 +174,11 @@ void shard_push_segment(struct shard *sh, struct segment *s);
 struct segment *shard_segment_for(struct shard *sh, int64_t offset); /* a reference, or NULL */
 struct segment *shard_segment_at(struct shard *sh, size_t i);        /* a reference, or NULL */
 void shard_set_status(struct shard *sh, enum shard_status status, const char *text);
+
+/* log/shard.c */
+/** Whether what `when_ns` notes was within the last 10 s: a reader that is there asks more often.
+ */
+bool shard_read_lately(const struct shard *sh, const _Atomic int64_t *when_ns);
 
 /* log/cache.c */
 /** Gives back the pages behind the window where that is worth it. Appending thread, after a group.

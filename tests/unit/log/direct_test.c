@@ -122,7 +122,7 @@ static void a_crash_leaves_all_readable(void **state)
     }
 }
 
-/** A process that appends until it is killed, and writes a byte for each acknowledged group. */
+/** A process that appends until it is killed; writes a 'b' before each group, an 'a' behind it. */
 static pid_t start_appender(struct fixture *f, int *ret_acknowledged)
 {
     int ends[2];
@@ -134,10 +134,11 @@ static pid_t start_appender(struct fixture *f, int *ret_acknowledged)
         setenv("CMOCKA_TEST_ABORT", "1", 1); /* a failed check ends this process, no more */
         open_log(f);
         for (;;) {
-            append(f);
+            make_batch(f, f->appended);
+            assert_int_equal(write(ends[1], "b", 1), 1);
+            fixture_append(f);
+            assert_int_equal(write(ends[1], "a", 1), 1);
             worker_pool_run(f->workers); /* seals */
-            if (write(ends[1], "a", 1) != 1)
-                _exit(1);
         }
     }
     close(ends[1]);
@@ -145,12 +146,14 @@ static pid_t start_appender(struct fixture *f, int *ret_acknowledged)
     return child;
 }
 
-static unsigned count_bytes(int fd, unsigned at_most)
+/** Reads on until so many groups are acknowledged and the next has begun, or to the end; returns
+ * how many are. */
+static unsigned follow(int fd, unsigned at_most)
 {
     unsigned n = 0;
-    char byte;
-    while (n < at_most && read(fd, &byte, 1) == 1)
-        n++;
+    char mark = 'a';
+    while ((n < at_most || mark == 'a') && read(fd, &mark, 1) == 1)
+        n += mark == 'a';
     return n;
 }
 
@@ -162,12 +165,11 @@ static void kill_9_loses_nothing_acknowledged(void **state)
         worker_pool_run(f->workers);
         log_close(f->log);
         pid_t child = start_appender(f, &acknowledged);
-        unsigned seen = count_bytes(acknowledged, 1 + round % GROUPS);
-        usleep(round * 37 % 11 * 100); /* somewhere in a write, a sync, a roll */
+        unsigned seen = follow(acknowledged, 1 + round % GROUPS);
         assert_int_equal(kill(child, SIGKILL), 0);
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-        seen += count_bytes(acknowledged, UINT_MAX);
+        seen += follow(acknowledged, UINT_MAX);
         close(acknowledged);
         open_log(f);
         assert_int_equal(shard_status(f->shard), SHARD_OPEN);
