@@ -2,16 +2,16 @@
 
 #include <stdio.h>
 
-/** Days from 1970-01-01 to a civil date (Howard Hinnant, "chrono-compatible low-level date
- * algorithms"). */
-static inline int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
+/** Days from 1970-01-01 to a civil date of the years 0 to 9999 (Howard Hinnant, "chrono-compatible
+ * low-level date algorithms"; an era more keeps all of it unsigned). */
+static inline int64_t days_from_civil(unsigned y, unsigned m, unsigned d)
 {
-    y -= m <= 2;
-    int64_t era = (y >= 0 ? y : y - 399) / 400;
-    unsigned yoe = (unsigned)(y - era * 400);
+    y += 400 - (m <= 2);
+    unsigned era = y / 400;
+    unsigned yoe = y - era * 400;
     unsigned doy = (153 * (m + (m > 2 ? -3u : 9u)) + 2) / 5 + d - 1;
     unsigned doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-    return era * 146097 + (int64_t)doe - 719468;
+    return (int64_t)(era * 146097 + doe) - (719468 + 146097);
 }
 
 static void civil_from_days(int64_t z, int64_t *ret_y, unsigned *ret_m, unsigned *ret_d)
@@ -94,11 +94,12 @@ static bool literal(const char *text, size_t len, size_t *at, char c)
     return true;
 }
 
-static unsigned days_in_month(int y, int m)
+static inline unsigned days_in_month(unsigned y, unsigned m)
 {
     static const unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
-    return m == 2 && leap ? 29 : days[m - 1];
+    if (m != 2)
+        return days[m - 1];
+    return y % 4 == 0 && (y % 100 != 0 || y % 400 == 0) ? 29 : 28;
 }
 
 static bool parse_date(const char *text, size_t len, size_t *at, int64_t *ret_days)
@@ -110,9 +111,9 @@ static bool parse_date(const char *text, size_t len, size_t *at, int64_t *ret_da
     if (m < 1 || m > 12 || !literal(text, len, at, '-'))
         return false;
     int d = digits(text, len, at, 2);
-    if (d < 1 || (unsigned)d > days_in_month(y, m))
+    if (d < 1 || (unsigned)d > days_in_month((unsigned)y, (unsigned)m))
         return false;
-    *ret_days = days_from_civil(y, (unsigned)m, (unsigned)d);
+    *ret_days = days_from_civil((unsigned)y, (unsigned)m, (unsigned)d);
     return true;
 }
 
@@ -162,8 +163,8 @@ static bool parse_usual(const char *t, size_t len, int64_t *ret_us)
     bool marks = t[4] == '-' && t[7] == '-' && t[10] == 'T' && t[13] == ':' && t[16] == ':';
     if (!marks || century > 99 || year > 99 || month - 1 > 11 || h > 23 || m > 59 || s > 59)
         return false;
-    int y = (int)(century * 100 + year);
-    if (day < 1 || day > days_in_month(y, (int)month))
+    unsigned y = century * 100 + year;
+    if (day < 1 || day > days_in_month(y, month))
         return false;
     unsigned milli = 0, micro = 0;
     if (len >= 24)

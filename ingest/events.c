@@ -37,7 +37,6 @@ struct events_request {
     bool parser_open;
     struct event_parser parser;
     struct builder *builder;  /* owned */
-    size_t uncompressed;      /* bytes added since the builder compressed last */
     struct hash_stream *hash; /* owned; only where there is an Idempotency-Key */
 };
 
@@ -240,13 +239,7 @@ static err_t feed_large(struct events_request *r, const char *data, size_t len)
 {
     if (r->hash != NULL)
         hash_stream_add(r->hash, data, len);
-    TRY(event_parser_feed(&r->parser, data, len));
-    r->uncompressed += len;
-    if (r->uncompressed >= LIMIT_OWN_BATCH_BODY && r->parser.fault_count == 0) {
-        builder_compress_ready(r->builder);
-        r->uncompressed = 0;
-    }
-    return OK;
+    return event_parser_feed(&r->parser, data, len);
 }
 
 /** From collecting to parsing as it arrives. */
@@ -256,6 +249,7 @@ static err_t become_large(struct events_request *r)
         TRY(writer_admit(r->op.in->options.writer, ingest_shard(r->op.stream)));
     r->large = true;
     r->builder = appender_take_builder(r->op.ir->appender);
+    builder_stream(r->builder);
     if (r->idempotency_key.len > 0)
         r->hash = hash_stream_new();
     parser_open(r, &r->parser, r->builder);

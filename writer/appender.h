@@ -7,8 +7,8 @@
  *
  * A small request (body at most LIMIT_OWN_BATCH_BODY, complete): appender_open, builder_mark,
  * builder_add …, then appender_join; or builder_truncate back to the mark when it turns out bad.
- * All in one callback. A large one: appender_take_builder, builder_add … builder_compress_ready as
- * its body arrives, then appender_submit_own; or appender_give_builder.
+ * All in one callback. A large one: appender_take_builder, builder_stream, builder_add … as its
+ * body arrives, then appender_submit_own; or appender_give_builder.
  */
 #ifndef WRITER_APPENDER_H
 #define WRITER_APPENDER_H

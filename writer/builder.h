@@ -1,13 +1,12 @@
 /*
  * writer/builder.h: builds one record batch from events, record by record.
  *
- * Values are stored byte for byte. Records are compressed in independent LZ4 blocks of 64 KiB (LZ4
- * frame format 1.6.x, as Kafka's clients require: block-independent, no content size), a block as
- * soon as it is full when the owner calls builder_compress_ready, else at the seal. Below
- * LIMIT_COMPRESS_MIN bytes nothing is compressed.
+ * Values are stored byte for byte. Records are compressed as one LZ4 frame (lz4_frame.h): each
+ * block as soon as it is full after builder_stream, else at the seal. Below LIMIT_COMPRESS_MIN
+ * bytes nothing is compressed.
  *
- * Owner: one thread (a reactor). Order: new (add | mark | truncate | attach_key | compress_ready)*
- * seal free.
+ * Owner: one thread (a reactor). Order: new (stream? (add | mark | truncate | attach_key)* seal)*
+ * free.
  */
 #ifndef WRITER_BUILDER_H
 #define WRITER_BUILDER_H
@@ -23,7 +22,7 @@ struct builder;
 struct event_record {
     int64_t ts_ms;
     struct slice key;      /* data == NULL: null */
-    struct slice value[5]; /* concatenated; unused ones have len 0 */
+    struct slice value[3]; /* concatenated; unused ones have len 0 */
     struct slice type;     /* header "type"; data == NULL: none */
     struct slice source;   /* header "source"; data == NULL: none */
     bool plain;            /* known to be no change of a collection */
@@ -50,10 +49,11 @@ uint32_t builder_count(const struct builder *b);
 /** Uncompressed bytes so far. */
 size_t builder_bytes(const struct builder *b);
 struct builder_mark builder_mark(const struct builder *b);
-/** Drops the records after `mark`. Not allowed once builder_compress_ready has run. */
+/** Drops the records after `mark`. Not allowed after builder_stream. */
 void builder_truncate(struct builder *b, struct builder_mark mark);
-/** Compresses full blocks now (never the last record, which attach_key may still change). */
-void builder_compress_ready(struct builder *b);
+/** Until the seal or a reset, blocks are compressed as records fill them: for batches that grow
+ * large. */
+void builder_stream(struct builder *b);
 /** Puts the header "spillway-key" (docs/format.md) on the last record and marks the batch as keyed.
  *  `count` is the number of events of that request. ERR_MESSAGE_TOO_LARGE as builder_add. */
 err_t builder_attach_key(struct builder *b, struct slice key, uint32_t count,

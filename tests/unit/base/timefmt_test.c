@@ -70,12 +70,34 @@ static void every_day_of_four_centuries_is_one_day_after_the_last(void **state)
     assert_string_equal(text, "2399-12-31T00:00:00.000Z");
 }
 
+static void the_first_and_the_last_year_are_where_they_belong(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t seconds;
+    } known[] = {
+        {"0000-01-01T00:00:00Z", INT64_C(-62167219200)},
+        {"0000-02-29T00:00:00Z", INT64_C(-62162121600)},
+        {"0001-01-01T00:00:00Z", INT64_C(-62135596800)},
+        {"1900-03-01T00:00:00Z", INT64_C(-2203891200)},
+        {"9999-12-31T23:59:59Z", INT64_C(253402300799)},
+    };
+    int64_t us;
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        assert_true(timefmt_parse(known[i].text, strlen(known[i].text), &us));
+        assert_int_equal(us, known[i].seconds * 1000000);
+    }
+    assert_false(timefmt_parse("1900-02-29T00:00:00Z", 20, &us));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_changed_byte_reads_the_same_both_ways),
         cmocka_unit_test(two_changed_bytes_of_a_fraction_read_the_same_both_ways),
         cmocka_unit_test(every_day_of_four_centuries_is_one_day_after_the_last),
+        cmocka_unit_test(the_first_and_the_last_year_are_where_they_belong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -311,6 +311,38 @@ static void bad_events_are_named_by_index_and_field(void **state)
     }
 }
 
+static bool type_is_taken(const char *type, size_t len)
+{
+    char body[512];
+    snprintf(body, sizeof(body), "[{\"type\":\"%.*s\"," TS "}]", (int)len, type);
+    struct outcome o = parse_whole(BODY_JSON, body);
+    err_t err = o.err;
+    outcome_release(&o);
+    assert_true(err == OK || err == ERR_INVALID_EVENT || err == ERR_INVALID_JSON);
+    return err == OK;
+}
+
+static void a_type_has_letters_digits_dots_underscores_and_hyphens_anywhere(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 127, 128};
+    char type[130];
+    for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+        for (size_t at = 0; at < lengths[i]; at += at < 20 ? 1 : 13) {
+            for (int c = 1; c < 256; c++) {
+                memset(type, 'a' + (int)at % 26, sizeof(type));
+                type[at] = (char)c;
+                bool fits = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                            (c >= 'A' && c <= 'Z') || c == '.' || c == '_' || c == '-';
+                if (type_is_taken(type, lengths[i]) != fits)
+                    fail_msg("byte %d at %zu of a type of %zu", c, at, lengths[i]);
+            }
+        }
+    }
+    memset(type, 'z', sizeof(type));
+    assert_false(type_is_taken(type, 129));
+}
+
 static struct buf event_of_size(size_t bytes)
 {
     struct buf b = BUF_INIT;
@@ -440,6 +472,7 @@ int main(void)
         cmocka_unit_test(bodies_become_records_or_are_refused),
         cmocka_unit_test(cutting_a_body_anywhere_changes_nothing),
         cmocka_unit_test(bad_events_are_named_by_index_and_field),
+        cmocka_unit_test(a_type_has_letters_digits_dots_underscores_and_hyphens_anywhere),
         cmocka_unit_test(an_event_may_have_exactly_its_limit),
         cmocka_unit_test(a_batch_has_a_thousand_events_but_lines_have_no_such_limit),
         cmocka_unit_test(batch_id_is_decoded_wherever_it_stands),

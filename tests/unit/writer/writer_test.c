@@ -92,6 +92,7 @@ static void send_events(struct fixture *f, struct sent *s, unsigned first, unsig
                         struct key_slot *slot, struct slice key)
 {
     struct builder *b = builder_new(BATCH_CODEC_LZ4);
+    builder_stream(b);
     for (unsigned i = first; i < first + count; i++) {
         char value[200];
         int n = snprintf(value, sizeof(value), "{\"type\":\"t.e\",\"n\":%u,\"pad\":\"%0100u\"}", i,
@@ -100,7 +101,6 @@ static void send_events(struct fixture *f, struct sent *s, unsigned first, unsig
                                    .value = {{value, 8}, {value + 8, (size_t)n - 8}},
                                    .type = SLICE("t.e")};
         assert_ok(builder_add(b, &rec));
-        builder_compress_ready(b);
     }
     if (key.data != NULL)
         assert_ok(builder_attach_key(b, key, count, 42));
