@@ -96,8 +96,8 @@ static err_t write_blocks(int direct, const char *path, const char *data, size_t
 }
 
 /** Fills `buffer` and writes it until all bytes behind the first `skip` are through. */
-static err_t write_through(int direct, const char *path, const struct iovec *iov, int count,
-                           size_t skip, char *buffer, uint64_t at)
+static err_t write_gathered(int direct, const char *path, const struct iovec *iov, int count,
+                            size_t skip, char *buffer, uint64_t at)
 {
     size_t fill = 0;
     for (; skip >= iov->iov_len; iov++, count--)
@@ -124,6 +124,21 @@ static err_t write_through(int direct, const char *path, const struct iovec *iov
     return OK;
 }
 
+static err_t write_through(int direct, const char *path, const struct iovec *iov, int count,
+                           size_t skip, uint64_t at)
+{
+    const char *first = (const char *)iov[0].iov_base + skip;
+    size_t len = iov[0].iov_len - skip;
+    if (count == 1 && (uintptr_t)first % BLOCK_BYTES == 0 && len % BLOCK_BYTES == 0)
+        return write_blocks(direct, path, first, len, at); /* zeros: nothing to gather */
+    char *buffer = take_buffer();
+    if (buffer == NULL)
+        return ERR_AGAIN;
+    err_t err = write_gathered(direct, path, iov, count, skip, buffer, at);
+    give_buffer(buffer);
+    return err;
+}
+
 err_t io_direct_write(const char *path, int fd, const struct iovec *iov, int count, size_t skip,
                       uint64_t offset)
 {
@@ -132,12 +147,9 @@ err_t io_direct_write(const char *path, int fd, const struct iovec *iov, int cou
         end += iov[i].iov_len;
     ASSERT(offset % BLOCK_BYTES == 0 && offset < end);
     int direct = open_direct(path, fd);
-    char *buffer = direct < 0 ? NULL : take_buffer();
     err_t err = ERR_AGAIN;
-    if (buffer != NULL && make_room(path, fd, offset, end))
-        err = write_through(direct, path, iov, count, skip, buffer, offset);
-    if (buffer != NULL)
-        give_buffer(buffer);
+    if (direct >= 0 && make_room(path, fd, offset, end))
+        err = write_through(direct, path, iov, count, skip, offset);
     if (direct >= 0)
         close(direct);
     return err;

@@ -213,7 +213,7 @@ static err_t posix_pwritev(struct io_file *base, const struct iovec *iov, int co
 static err_t posix_zero(struct io_file *base, uint64_t offset, size_t len)
 {
     /* Never written, so that all of it is the kernel's one page of zeros. */
-    static char zeros[IO_ZERO_MAX];
+    static _Alignas(IO_DIRECT_BLOCK_BYTES) char zeros[IO_ZERO_MAX];
     struct posix_file *file = posix_file_of(base);
     struct iovec iov = {zeros, len};
     err_t err = ERR_AGAIN;
