@@ -37,6 +37,8 @@ struct json_names {
     uint64_t multiplier; /* of the collision-free hash that json_names_init finds */
     uint8_t count;
     uint8_t slot[64]; /* hash -> index + 1, 0 for none */
+    uint32_t
+        lengths[32]; /* bit n: a name of n bytes begins with a byte whose low five bits are these */
     struct json_name {
         uint64_t low, high; /* the name's bytes, zero-padded */
     } names[JSON_NAMES_MAX];

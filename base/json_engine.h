@@ -89,11 +89,11 @@ static inline uint64_t json_load64(const uint8_t *at)
 
 /** The index of the name whose text is the `len` bytes at `key` (no quotes, no escapes), or -1. The
  * bytes up to `end` may be read. */
-static inline int json_names_find(const struct json_names *names, const uint8_t *key, size_t len,
-                                  const uint8_t *end)
+static inline __attribute__((always_inline)) int
+json_names_find(const struct json_names *names, const uint8_t *key, size_t len, const uint8_t *end)
 {
     static const uint64_t all = ~(uint64_t)0;
-    if (len > JSON_NAME_LEN_MAX || len == 0)
+    if (len > JSON_NAME_LEN_MAX || len == 0 || (names->lengths[*key % 32] >> len & 1) == 0)
         return -1;
     uint64_t low, high;
     if (likely(end - key >= JSON_NAME_LEN_MAX)) {

@@ -219,6 +219,7 @@ void json_names_init(struct json_names *names, const char *const *list, size_t c
         ASSERT(len >= 1 && len <= JSON_NAME_LEN_MAX);
         names->names[i].low = json_load_part(text, MIN(len, 8));
         names->names[i].high = len > 8 ? json_load_part(text + 8, len - 8) : 0;
+        names->lengths[text[0] % 32] |= UINT32_C(1) << len;
     }
     /* Distinct names find a multiplier within some tens of tries; two equal ones never do. */
     for (int tries = 0; !names_fill(names); tries++) {

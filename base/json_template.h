@@ -28,6 +28,7 @@ struct json_at {
     uint32_t depth_max;
     uint8_t closer;       /* what ends the innermost container: '}' or ']' */
     bool opened;          /* json_value_take ended at the first element of a container */
+    bool valued;          /* json_name_take ended behind a value */
     bool number_may_end;  /* a number may touch the end of the input, at depth 0 */
     uint32_t names_depth; /* depth at which names are looked up: 1, or 0 for never */
     uint32_t field_depth; /* 1 while a wanted field's value is being scanned, else never reached */
@@ -246,68 +247,6 @@ JSON_INLINE enum json_stop json_scalar_take(struct json_at *at, uint8_t c)
     return JSON_WANT_VALUE;
 }
 
-/* A field's name with its colon; pos goes behind that. */
-JSON_INLINE enum json_stop json_name_take(struct json_at *at)
-{
-    enum json_stop stop = json_expect(at, '"', JSON_WANT_NAME);
-    if (unlikely(stop != JSON_DONE))
-        return stop;
-    size_t start = at->pos + 1;
-    stop = json_string_take(at);
-    if (unlikely(stop != JSON_DONE))
-        return stop;
-    if (at->depth == at->names_depth) {
-        const uint8_t *name = at->data + start;
-        size_t len = at->pos - 1 - start;
-        at->field = likely(at->escape_at < start)
-                        ? json_names_find(at->names, name, len, at->data + at->len)
-                        : json_names_find_escaped(at->names, name, len);
-        at->field_depth = at->field < 0 ? JSON_NO_FIELD : 1;
-    }
-    stop = json_expect(at, ':', JSON_WANT_COLON);
-    if (likely(stop == JSON_DONE))
-        at->pos++;
-    return stop;
-}
-
-/* An opening brace or bracket at pos, up to the first element or over the closing one. */
-JSON_INLINE enum json_stop json_open_take(struct json_at *at, uint64_t *stack, bool is_object)
-{
-    if (unlikely(at->depth == at->depth_max))
-        return JSON_TOO_DEEP;
-    at->pos++;
-    uint8_t c;
-    if (unlikely(!json_peek(at, &c)))
-        return JSON_CUT;
-    if (unlikely(c == (is_object ? '}' : ']'))) {
-        at->pos++;
-        return JSON_DONE;
-    }
-    at->opened = true;
-    at->depth++;
-    at->closer = is_object ? '}' : ']';
-    json_stack_set(stack, at->depth, is_object);
-    return is_object ? json_name_take(at) : JSON_DONE;
-}
-
-/* A scalar at pos; or the start of a container, up to its first element (opened) or its end. */
-JSON_INLINE enum json_stop json_value_take(struct json_at *at, uint64_t *stack)
-{
-    at->opened = false;
-    uint8_t c;
-    if (unlikely(!json_peek(at, &c)))
-        return JSON_CUT;
-    if (at->depth == at->names_depth)
-        at->value_at = at->pos;
-    if (likely(c == '"'))
-        return json_string_take(at);
-    if (c == '{')
-        return json_open_take(at, stack, true);
-    if (c == '[')
-        return json_open_take(at, stack, false);
-    return json_scalar_take(at, c);
-}
-
 JSON_INLINE void json_value_note(struct json_value *v, const struct json_at *at, size_t start)
 {
     static const uint8_t kinds[256] = {
@@ -333,6 +272,108 @@ JSON_INLINE void json_field_note(struct json_at *at, struct json_scan *ret)
     at->field_depth = JSON_NO_FIELD;
 }
 
+/* Whether the next two bytes are these: what stands between names and texts where nobody wrote
+ * white space. */
+JSON_INLINE bool json_pair_follows(const struct json_at *at, const char pair[2])
+{
+    return at->len - at->pos >= 2 && __builtin_memcmp(at->data + at->pos, pair, 2) == 0;
+}
+
+/* A field's name, whose opening quote is at pos. */
+JSON_INLINE enum json_stop json_name_text_take(struct json_at *at)
+{
+    size_t start = at->pos + 1;
+    enum json_stop stop = json_string_take(at);
+    if (unlikely(stop != JSON_DONE))
+        return stop;
+    if (at->depth == at->names_depth) {
+        const uint8_t *name = at->data + start;
+        size_t len = at->pos - 1 - start;
+        at->field = likely(at->escape_at < start)
+                        ? json_names_find(at->names, name, len, at->data + at->len)
+                        : json_names_find_escaped(at->names, name, len);
+        at->field_depth = at->field < 0 ? JSON_NO_FIELD : 1;
+    }
+    return JSON_DONE;
+}
+
+/* A field's name with its colon; pos goes behind that. Fields that follow each other as
+ * "name":"text","name":"text" are taken in one go: `valued` says whether it ended behind a text. */
+JSON_INLINE enum json_stop json_name_take(struct json_at *at, struct json_scan *ret)
+{
+    at->valued = false;
+    enum json_stop stop = json_expect(at, '"', JSON_WANT_NAME);
+    if (unlikely(stop != JSON_DONE))
+        return stop;
+    for (;;) {
+        stop = json_name_text_take(at);
+        if (unlikely(stop != JSON_DONE))
+            return stop;
+        if (!json_pair_follows(at, ":\""))
+            break;
+        at->pos++;
+        if (at->depth == at->names_depth)
+            at->value_at = at->pos;
+        stop = json_string_take(at);
+        if (unlikely(stop != JSON_DONE))
+            return stop;
+        if (at->depth == at->field_depth)
+            json_field_note(at, ret);
+        at->valued = !json_pair_follows(at, ",\"");
+        if (at->valued)
+            return JSON_DONE;
+        at->pos++;
+    }
+    stop = json_expect(at, ':', JSON_WANT_COLON);
+    if (likely(stop == JSON_DONE))
+        at->pos++;
+    return stop;
+}
+
+/* An opening brace or bracket at pos, up to the first element or over the closing one. */
+JSON_INLINE enum json_stop json_open_take(struct json_at *at, uint64_t *stack, bool is_object,
+                                          struct json_scan *ret)
+{
+    if (unlikely(at->depth == at->depth_max))
+        return JSON_TOO_DEEP;
+    at->pos++;
+    uint8_t c;
+    if (unlikely(!json_peek(at, &c)))
+        return JSON_CUT;
+    if (unlikely(c == (is_object ? '}' : ']'))) {
+        at->pos++;
+        return JSON_DONE;
+    }
+    at->opened = true;
+    at->depth++;
+    at->closer = is_object ? '}' : ']';
+    json_stack_set(stack, at->depth, is_object);
+    if (!is_object)
+        return JSON_DONE;
+    enum json_stop stop = json_name_take(at, ret);
+    at->opened = !at->valued;
+    return stop;
+}
+
+/* A scalar at pos; or the start of a container, up to its first element (opened) or its end. */
+JSON_INLINE enum json_stop json_value_take(struct json_at *at, uint64_t *stack,
+                                           struct json_scan *ret)
+{
+    at->opened = false;
+    uint8_t c;
+    if (unlikely(!json_peek(at, &c)))
+        return JSON_CUT;
+    if (at->depth == at->names_depth)
+        at->value_at = at->pos;
+    if (likely(c == '"'))
+        return json_string_take(at);
+    if (c == '{')
+        return json_open_take(at, stack, true, ret);
+    if (c == '[')
+        return json_open_take(at, stack, false, ret);
+    return json_scalar_take(at, c);
+}
+
 /* After a value: over closing brackets, then over a comma (and the next field's name) to the next
  * value. */
 JSON_INLINE enum json_stop json_next_take(struct json_at *at, const uint64_t *stack,
@@ -346,7 +387,12 @@ JSON_INLINE enum json_stop json_next_take(struct json_at *at, const uint64_t *st
             return JSON_CUT;
         if (c == ',') {
             at->pos++;
-            return at->closer == '}' ? json_name_take(at) : JSON_DONE;
+            if (at->closer != '}')
+                return JSON_DONE;
+            enum json_stop stop = json_name_take(at, ret);
+            if (stop != JSON_DONE || !at->valued)
+                return stop;
+            continue;
         }
         if (unlikely(c != at->closer))
             return at->closer == '}' ? JSON_WANT_COMMA_OR_BRACE : JSON_WANT_COMMA_OR_BRACKET;
@@ -379,7 +425,7 @@ JSON_TARGET enum json_stop JSON_ENGINE(struct json_job *job)
     size_t start = at.pos;
     enum json_stop stop;
     do {
-        stop = json_value_take(&at, stack);
+        stop = json_value_take(&at, stack, ret);
         if (stop == JSON_DONE && !at.opened)
             stop = json_next_take(&at, stack, ret);
     } while (stop == JSON_DONE && at.depth != 0);

@@ -1,6 +1,6 @@
 #include "tests/test.h"
 
-#include "base/json.h"
+#include "base/json_engine.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 
@@ -146,6 +146,107 @@ static void utf8_is_strict(void **state)
     }
 }
 
+/* The same text twice: as most senders write it, and with a space between any two tokens. */
+struct pair {
+    struct buf dense, spaced;
+    uint64_t seed;
+};
+
+static unsigned pick(struct pair *p, unsigned count)
+{
+    p->seed = p->seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return (unsigned)(p->seed >> 33) % count;
+}
+
+static void put_token(struct pair *p, const char *text)
+{
+    buf_append_str(&p->dense, text);
+    buf_append_str(&p->spaced, " ");
+    buf_append_str(&p->spaced, text);
+}
+
+static void put_value(struct pair *p, unsigned depth)
+{
+    static const char *const scalars[] = {
+        "\"\"",   "\"text\"", "\"t\\n\"",  "\",\\\"\"", "\"\xc3\xa9\"", "0",
+        "-1.5e3", "12345678", "123456789", "true",      "null",         "\"2026-02-02T14:30:00Z\"",
+    };
+    static const char *const names[] = {
+        "\"type\"",    "\"ts\"", "\"a\"",          "\"aa\"",         "\"typo\"",
+        "\"\\u0061\"", "\"\"",   "\"collection\"", "\"collectiom\"",
+    };
+    unsigned kind = depth == 4 ? 9 : pick(p, 10);
+    if (depth != 0 && kind >= 2) {
+        put_token(p, scalars[pick(p, ARRAY_LEN(scalars))]);
+        return;
+    }
+    bool object = depth == 0 || kind == 0;
+    put_token(p, object ? "{" : "[");
+    for (unsigned i = 0, count = pick(p, 7); i < count; i++) {
+        if (i > 0)
+            put_token(p, ",");
+        if (object) {
+            put_token(p, names[pick(p, ARRAY_LEN(names))]);
+            put_token(p, ":");
+        }
+        put_value(p, depth + 1);
+    }
+    put_token(p, object ? "}" : "]");
+}
+
+/** `spaced` without the spaces, of which no token of these tests has any. */
+static void assert_same_but_for_spaces(struct slice dense, struct slice spaced)
+{
+    CLEANUP(buf_release) struct buf b = BUF_INIT;
+    for (size_t i = 0; i < spaced.len; i++) {
+        if (spaced.data[i] != ' ')
+            buf_append_char(&b, spaced.data[i]);
+    }
+    assert_int_equal(b.len, dense.len);
+    assert_memory_equal(b.data, dense.data, dense.len);
+}
+
+static void scan_both(struct pair *p, json_engine_fn *engine, const struct json_names *names)
+{
+    struct json_scan dense, spaced;
+    const struct json_input in = {p->dense.data, p->dense.len, 0, true};
+    const struct json_input in_spaced = {p->spaced.data, p->spaced.len, 0, true};
+    assert_ok(json_scan_with(engine, &in, names, 8, &dense));
+    assert_ok(json_scan_with(engine, &in_spaced, names, 8, &spaced));
+    assert_int_equal(dense.len, p->dense.len);
+    assert_int_equal(spaced.len, p->spaced.len);
+    assert_int_equal(dense.found, spaced.found);
+    for (size_t i = 0; i < names->count; i++) {
+        if (!json_scan_found(&dense, i))
+            continue;
+        const struct json_value *a = &dense.fields[i], *b = &spaced.fields[i];
+        assert_int_equal(a->kind, b->kind);
+        assert_int_equal(a->count, b->count);
+        assert_int_equal(a->escaped, b->escaped);
+        assert_same_but_for_spaces(a->raw, b->raw);
+    }
+}
+
+static void spaces_between_tokens_change_nothing(void **state)
+{
+    (void)state;
+    static const char *const wanted[] = {"type", "ts", "a", "collection"};
+    struct json_names names;
+    json_names_init(&names, wanted, ARRAY_LEN(wanted));
+    struct pair p = {.dense = BUF_INIT, .spaced = BUF_INIT, .seed = 5};
+    for (unsigned round = 0; round < 20000; round++) {
+        buf_clear(&p.dense);
+        buf_clear(&p.spaced);
+        put_value(&p, 0);
+        for (const struct json_engine *e = json_engines; e->name != NULL; e++) {
+            if (e->usable())
+                scan_both(&p, e->scan, &names);
+        }
+    }
+    buf_release(&p.dense);
+    buf_release(&p.spaced);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +256,7 @@ int main(void)
         cmocka_unit_test(white_space_is_skipped_to_the_next_other_byte),
         cmocka_unit_test(as_many_names_as_allowed_are_told_apart),
         cmocka_unit_test(utf8_is_strict),
+        cmocka_unit_test(spaces_between_tokens_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
