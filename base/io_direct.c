@@ -1,10 +1,10 @@
 /*
  * base/io_direct.c: writing past the page cache.
  *
- * O_DIRECT (open(2)) takes whole blocks from memory that is aligned to them. So the bytes are
- * gathered in one aligned buffer, written whenever it is full, with zeros behind the last ones. The
- * first block begins where the file's bytes end: no block that holds some is written directly, and
- * a failure leaves those where they are.
+ * O_DIRECT (open(2)) takes whole blocks from memory that is aligned to them. So bytes that are not
+ * are gathered in one aligned buffer, written whenever it is full, with zeros behind the last ones.
+ * The first block begins where the file's bytes end: no block that holds some is written directly,
+ * and a failure leaves those where they are.
  *
  * A write behind the end of a file makes it longer, under a lock and with a change of its inode
  * each time; so room for several is allocated at once. The kernel keeps the page cache in step: it
@@ -124,13 +124,16 @@ static err_t write_gathered(int direct, const char *path, const struct iovec *io
     return OK;
 }
 
+/** Whole blocks in aligned memory, as zeros are, go from where they lie; all else is gathered. */
 static err_t write_through(int direct, const char *path, const struct iovec *iov, int count,
                            size_t skip, uint64_t at)
 {
-    const char *first = (const char *)iov[0].iov_base + skip;
-    size_t len = iov[0].iov_len - skip;
-    if (count == 1 && (uintptr_t)first % BLOCK_BYTES == 0 && len % BLOCK_BYTES == 0)
-        return write_blocks(direct, path, first, len, at); /* zeros: nothing to gather */
+    if (count == 1) {
+        const char *first = (const char *)iov->iov_base + skip;
+        size_t len = iov->iov_len - skip;
+        if ((uintptr_t)first % BLOCK_BYTES == 0 && len % BLOCK_BYTES == 0)
+            return write_blocks(direct, path, first, len, at);
+    }
     char *buffer = take_buffer();
     if (buffer == NULL)
         return ERR_AGAIN;

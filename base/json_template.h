@@ -27,8 +27,8 @@ struct json_at {
     uint32_t depth;
     uint32_t depth_max;
     uint8_t closer;       /* what ends the innermost container: '}' or ']' */
-    bool opened;          /* json_value_take ended at the first element of a container */
-    bool valued;          /* json_name_take ended behind a value */
+    bool opened;          /* json_value_take ended at a value within the container that it opened */
+    bool valued;          /* json_fields_take ended behind a value */
     bool number_may_end;  /* a number may touch the end of the input, at depth 0 */
     uint32_t names_depth; /* depth at which names are looked up: 1, or 0 for never */
     uint32_t field_depth; /* 1 while a wanted field's value is being scanned, else never reached */
@@ -297,9 +297,9 @@ JSON_INLINE enum json_stop json_name_text_take(struct json_at *at)
     return JSON_DONE;
 }
 
-/* A field's name with its colon; pos goes behind that. Fields that follow each other as
- * "name":"text","name":"text" are taken in one go: `valued` says whether it ended behind a text. */
-JSON_INLINE enum json_stop json_name_take(struct json_at *at, struct json_scan *ret)
+/* A field's name with its colon, up to its value. Fields that follow each other as "name":"text",
+ * "name":"text" are taken in one go, texts and all; `valued` says that it ended behind a text. */
+JSON_INLINE enum json_stop json_fields_take(struct json_at *at, struct json_scan *ret)
 {
     at->valued = false;
     enum json_stop stop = json_expect(at, '"', JSON_WANT_NAME);
@@ -330,7 +330,8 @@ JSON_INLINE enum json_stop json_name_take(struct json_at *at, struct json_scan *
     return stop;
 }
 
-/* An opening brace or bracket at pos, up to the first element or over the closing one. */
+/* An opening brace or bracket at pos: up to a value within (opened), behind one, or over the
+ * closing one. */
 JSON_INLINE enum json_stop json_open_take(struct json_at *at, uint64_t *stack, bool is_object,
                                           struct json_scan *ret)
 {
@@ -350,12 +351,13 @@ JSON_INLINE enum json_stop json_open_take(struct json_at *at, uint64_t *stack, b
     json_stack_set(stack, at->depth, is_object);
     if (!is_object)
         return JSON_DONE;
-    enum json_stop stop = json_name_take(at, ret);
+    enum json_stop stop = json_fields_take(at, ret);
     at->opened = !at->valued;
     return stop;
 }
 
-/* A scalar at pos; or the start of a container, up to its first element (opened) or its end. */
+/* A scalar at pos; or the start of a container, up to a value within (opened), behind one, or its
+ * end. */
 JSON_INLINE enum json_stop json_value_take(struct json_at *at, uint64_t *stack,
                                            struct json_scan *ret)
 {
@@ -374,8 +376,8 @@ JSON_INLINE enum json_stop json_value_take(struct json_at *at, uint64_t *stack,
     return json_scalar_take(at, c);
 }
 
-/* After a value: over closing brackets, then over a comma (and the next field's name) to the next
- * value. */
+/* After a value: over closing brackets, then over a comma (and fields' names, and texts) to the
+ * next value that is to be taken. */
 JSON_INLINE enum json_stop json_next_take(struct json_at *at, const uint64_t *stack,
                                           struct json_scan *ret)
 {
@@ -389,7 +391,7 @@ JSON_INLINE enum json_stop json_next_take(struct json_at *at, const uint64_t *st
             at->pos++;
             if (at->closer != '}')
                 return JSON_DONE;
-            enum json_stop stop = json_name_take(at, ret);
+            enum json_stop stop = json_fields_take(at, ret);
             if (stop != JSON_DONE || !at->valued)
                 return stop;
             continue;

@@ -178,6 +178,21 @@ static uint8_t *put_named(uint8_t *at, const char *name, size_t name_len, struct
     return put_bytes(at + name_len, value);
 }
 
+/** Whether the batch with so many bytes more has room, also when nothing in it can be made smaller:
+ * a streamed frame then keeps each block as it is, behind the block's length. */
+static err_t check_size(const struct builder *b, size_t more)
+{
+    size_t raw = builder_bytes(b) + more + RECORD_OVERHEAD_MAX;
+    size_t blocks = raw / LZ4_FRAME_BLOCK_BYTES + 1;
+    if (likely(BATCH_HEADER_BYTES + LZ4_FRAME_BEGIN_BYTES + raw + blocks * LZ4_FRAME_LENGTH_BYTES +
+                   LZ4_FRAME_END_BYTES <=
+               LIMIT_BATCH_BYTES))
+        return OK;
+    return err_fail(ERR_MESSAGE_TOO_LARGE,
+                    "the events of one request take more than %zu bytes as a record batch",
+                    (size_t)LIMIT_BATCH_BYTES);
+}
+
 err_t builder_add(struct builder *b, const struct event_record *rec)
 {
     size_t value_len = 0;
@@ -193,10 +208,7 @@ err_t builder_add(struct builder *b, const struct event_record *rec)
         body += 5 + bytes_size(rec->type);
     if (rec->source.data != NULL)
         body += 7 + bytes_size(rec->source);
-    if (builder_bytes(b) + body + RECORD_OVERHEAD_MAX + BATCH_HEADER_BYTES > LIMIT_BATCH_BYTES)
-        return err_fail(ERR_MESSAGE_TOO_LARGE,
-                        "the events of one request take more than %zu bytes as a record batch",
-                        (size_t)LIMIT_BATCH_BYTES);
+    TRY(check_size(b, body));
 
     b->last_at = b->raw.len;
     uint8_t *start = (uint8_t *)buf_reserve(&b->raw, body + 10);
@@ -235,11 +247,7 @@ err_t builder_attach_key(struct builder *b, struct slice key, uint32_t count, ui
     store_u64(fixed + 5, body_hash);
     size_t value_len = sizeof(fixed) + key.len;
     size_t header_len = 1 + sizeof(KEY_HEADER_NAME) - 1 + length_size(value_len) + value_len;
-    if (builder_bytes(b) + header_len + RECORD_OVERHEAD_MAX + BATCH_HEADER_BYTES >
-        LIMIT_BATCH_BYTES)
-        return err_fail(ERR_MESSAGE_TOO_LARGE,
-                        "the events of one request take more than %zu bytes as a record batch",
-                        (size_t)LIMIT_BATCH_BYTES);
+    TRY(check_size(b, header_len));
 
     /* The record's length stands in front of it and may grow by a byte or two. */
     struct cursor c = cursor_of(b->raw.data + b->last_at, b->raw.len - b->last_at);

@@ -49,7 +49,7 @@ uint32_t builder_count(const struct builder *b);
 /** Uncompressed bytes so far. */
 size_t builder_bytes(const struct builder *b);
 struct builder_mark builder_mark(const struct builder *b);
-/** Drops the records after `mark`. Not allowed after builder_stream. */
+/** Drops the records after `mark`. For batches without builder_stream. */
 void builder_truncate(struct builder *b, struct builder_mark mark);
 /** Until the seal or a reset, blocks are compressed as records fill them: for batches that grow
  * large. */

@@ -36,6 +36,8 @@
 #define LITERALS_SHORT 15
 #define LENGTH_SHORT 15
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte is the lowest");
+
 #define INLINE static inline __attribute__((always_inline))
 
 /* What is known of the block behind the place where the encoder is. */

@@ -120,12 +120,49 @@ static void a_batch_ends_at_its_limit_and_goes_on(void **state)
     builder_free(b);
 }
 
+/** Records that nothing makes smaller: whatever is taken can be sealed, with or without a key. */
+static void a_full_batch_of_noise_is_sealed(void **state)
+{
+    (void)state;
+    CLEANUP(buf_release) struct buf noise = BUF_INIT;
+    uint64_t seed = 3;
+    for (size_t i = 0; i < LIMIT_BATCH_BYTES / sizeof(seed); i++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+        buf_append(&noise, &seed, sizeof(seed));
+    }
+    unsigned taken = 0, refused = 0;
+    for (size_t less = 0; less < 1200; less += 50) {
+        const struct event_record rec = {.value = {{noise.data, noise.len - less}}};
+        struct builder *b = builder_new(BATCH_CODEC_LZ4);
+        builder_stream(b);
+        assert_ok(builder_add(b, &(struct event_record){.value = {SLICE("{}")}}));
+        err_t err = builder_add(b, &rec);
+        if (err == OK && less % 100 == 0)
+            err = builder_attach_key(b, SLICE("a key of some bytes"), 2, 42);
+        if (err == OK) {
+            uint8_t *data;
+            uint32_t len, count;
+            builder_seal(b, &data, &len, &count);
+            assert_true(len <= LIMIT_BATCH_BYTES);
+            assert_ok(batch_check(data, len, &(struct batch_header){0}));
+            free(data);
+            taken++;
+        } else {
+            assert_int_equal(err, ERR_MESSAGE_TOO_LARGE);
+            refused++;
+        }
+        builder_free(b);
+    }
+    assert_true(taken > 5 && refused > 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_records_come_back),
         cmocka_unit_test(streaming_costs_no_bytes),
         cmocka_unit_test(a_batch_ends_at_its_limit_and_goes_on),
+        cmocka_unit_test(a_full_batch_of_noise_is_sealed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
