@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "kafka/warm.h"
@@ -242,6 +243,20 @@ static void a_timer_and_an_append_at_once_answer_once(void **state)
     assert_int_equal(fake_conn_out(f->conn)->len, 0);
 }
 
+/** Whether the page of a byte is in the page cache. Reading it with RWF_NOWAIT, as slice_is_cached
+ * does, would start to read it in. */
+static bool page_is_resident(int fd, uint64_t position)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char resident = 0;
+    off_t start = (off_t)(position / page * page);
+    void *at = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, start);
+    assert_true(at != MAP_FAILED);
+    assert_int_equal(mincore(at, page, &resident), 0);
+    munmap(at, page);
+    return (resident & 1) != 0;
+}
+
 /** Puts the first batches of a partition out of the page cache, where the file system does that. */
 static bool evict(struct fixture *f, const char *topic)
 {
@@ -251,7 +266,7 @@ static bool evict(struct fixture *f, const char *topic)
     assert_true(slice_is_cached(&slice));
     fdatasync(slice.fd);
     posix_fadvise(slice.fd, 0, 0, POSIX_FADV_DONTNEED);
-    bool evicted = !slice_is_cached(&slice);
+    bool evicted = !page_is_resident(slice.fd, slice.position);
     log_slice_release(&slice);
     return evicted;
 }
@@ -262,13 +277,19 @@ static void cold_data_is_read_in_by_a_worker(void **state)
     fixture_topic(f, "t", 1);
     fixture_append(f, "t", 0, 10, 5000);
     fixture_settle(f); /* jobs of the log */
-    bool evicted = evict(f, "t");
-    send_fetch(f, 12, at_once, &(struct asked){"t", 0, 0, 1 << 20, -1}, 1);
-    assert_int_equal(fixture_has_reply(f), !evicted);
-    assert_int_equal(worker_pool_run(f->workers), evicted ? 1 : 0);
-    fixture_settle(f);
-    struct fetch_reply reply = fetched(f, 12);
-    assert_true(answer(&reply, 0)->records.len > 50000);
+    bool evicted = false, by_worker = false;
+    for (int tries = 0; tries < 20 && !by_worker; tries++) {
+        /* The look itself starts to read, and where the thread is kept from its processor the page
+         * may be there when it looks. */
+        evicted |= evict(f, "t");
+        send_fetch(f, 12, at_once, &(struct asked){"t", 0, 0, 1 << 20, -1}, 1);
+        by_worker = !fixture_has_reply(f);
+        assert_int_equal(worker_pool_run(f->workers), by_worker ? 1 : 0);
+        fixture_settle(f);
+        struct fetch_reply reply = fetched(f, 12);
+        assert_true(answer(&reply, 0)->records.len > 50000);
+    }
+    assert_int_equal(by_worker, evicted);
     evict(f, "t");
     send_fetch(f, 12, at_once, &(struct asked){"t", 0, 0, 1 << 20, -1}, 1);
     fake_conn_gone(f->conn); /* while the worker reads */
