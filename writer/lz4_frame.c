@@ -3,15 +3,14 @@
  *
  * Format: lz4_Frame_format.md and lz4_Block_format.md of LZ4. A block is a list of sequences:
  * literals, then a match, that is a distance back and how many bytes (at least 4) are the same
- * there. Any choice of matches is a valid block, so an error here can cost bytes, and a wrong match
- * would be seen by every test that reads.
+ * there. Which matches are taken only decides about the size.
  *
  * The library's fast compressor searches every match by a hash of its first bytes, at a distance
  * that nothing foretells; on events it spends more than a third of its time on branches that were
  * predicted wrongly. But events repeat the names of their fields in the same order. Where a value
  * differs from the one that is being copied, the next match begins at the next quote of both texts.
  * This guess holds for four matches of five; the search by hash is for the rest. Against the
- * library at acceleration 4: 0.6 of the time, 2 % more bytes (bench/results.md).
+ * library at acceleration 4: 0.6 of the time, 1 to 3 % more bytes (bench/results.md).
  */
 #include "writer/lz4_frame.h"
 
@@ -23,18 +22,14 @@
 
 #define HASH_BITS 13
 #define MATCH_MIN 4
-#define GUESS_MIN                                                                                  \
-    5                /* a guess of four bytes saves one at most, and hides what a search may find  \
-                      */
-#define VALUE_MIN 8  /* a shorter rest of a value is not looked up … */
-#define VALUE_MAX 24 /* … and what a longer one has in common is searched for */
-#define QUOTE_WINDOW 57 /* the bits of an unaligned load of 64 that are there in any case */
-#define SEARCH_STEP                                                                                \
-    4 /* bytes from one look-up of a search to the next, and one more for each 64 in vain */
+#define GUESS_MIN 5     /* four bytes would save one, and hide what a search finds */
+#define VALUE_MIN 8     /* a shorter rest of a value is not looked up … */
+#define VALUE_MAX 24    /* … and a longer one is searched */
+#define QUOTE_WINDOW 57 /* bits that an unaligned load of 64 has in any case */
+#define SEARCH_STEP 4   /* bytes between look-ups, and one more for each 64 in vain */
 #define TAIL_BYTES 24   /* no match begins in them; the format wants 12, the loads below 24 */
 #define TAIL_LITERALS 8 /* no match reaches into them; the format wants 5 */
-#define LITERALS_SHORT 15
-#define LENGTH_SHORT 15
+#define NIBBLE_MAX 15   /* half a token: a length from here on goes on behind it */
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte is the lowest");
 
@@ -205,13 +200,13 @@ INLINE uint8_t *put_length(uint8_t *out, size_t rest)
  * `literals`. */
 INLINE uint8_t *put_literals(uint8_t *out, const uint8_t *literals, size_t len, size_t match_nibble)
 {
-    if (likely(len < LITERALS_SHORT)) {
+    if (likely(len < NIBBLE_MAX)) {
         *out++ = (uint8_t)(len << 4 | match_nibble);
         memcpy(out, literals, 16);
         return out + len;
     }
-    *out++ = (uint8_t)(LITERALS_SHORT << 4 | match_nibble);
-    out = put_length(out, len - LITERALS_SHORT);
+    *out++ = (uint8_t)(NIBBLE_MAX << 4 | match_nibble);
+    out = put_length(out, len - NIBBLE_MAX);
     for (size_t i = 0; i < len; i += 16)
         memcpy(out + i, literals + i, 16);
     return out + len;
@@ -223,21 +218,21 @@ INLINE uint8_t *put_sequence(uint8_t *out, const struct block *b, size_t anchor,
     size_t more = match_before(b, m, anchor);
     size_t distance = m->start - m->from;
     size_t length = m->len + more - MATCH_MIN;
-    out = put_literals(out, b->src + anchor, m->start - more - anchor, MIN(length, LENGTH_SHORT));
+    out = put_literals(out, b->src + anchor, m->start - more - anchor, MIN(length, NIBBLE_MAX));
     out[0] = (uint8_t)distance;
     out[1] = (uint8_t)(distance >> 8);
     out += 2;
-    if (unlikely(length >= LENGTH_SHORT + 255))
-        return put_length(out, length - LENGTH_SHORT);
-    *out = (uint8_t)(length - LENGTH_SHORT); /* counts only if it is not short: no branch */
-    return out + (length >= LENGTH_SHORT);
+    if (unlikely(length >= NIBBLE_MAX + 255))
+        return put_length(out, length - NIBBLE_MAX);
+    *out = (uint8_t)(length - NIBBLE_MAX); /* counts only if it is not short: no branch */
+    return out + (length >= NIBBLE_MAX);
 }
 
 static uint8_t *put_last_literals(uint8_t *out, const uint8_t *literals, size_t len)
 {
-    *out++ = (uint8_t)(MIN(len, LITERALS_SHORT) << 4);
-    if (len >= LITERALS_SHORT)
-        out = put_length(out, len - LITERALS_SHORT);
+    *out++ = (uint8_t)(MIN(len, NIBBLE_MAX) << 4);
+    if (len >= NIBBLE_MAX)
+        out = put_length(out, len - NIBBLE_MAX);
     memcpy(out, literals, len);
     return out + len;
 }
