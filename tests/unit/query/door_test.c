@@ -325,7 +325,7 @@ static void a_large_collection_is_streamed_in_bounded_memory(void **state)
     assert_non_null(strstr(all, "Transfer-Encoding: chunked\r\n"));
     assert_true(len > 40000000);
     assert_memory_equal(all + len - 5, "0\r\n\r\n", 5);
-    size_t ids = 0;
+    size_t ids = 0; /* strstr would look at all that is left for each: under ASan half a minute */
     for (const char *at = all; (at = memchr(at, '{', (size_t)(all + len - at))) != NULL; at++)
         ids += strncmp(at, "{\"id\":\"p", 8) == 0;
     assert_true(ids > 4000 - 400); /* some are cut in two by a chunk's end */
