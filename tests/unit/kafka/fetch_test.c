@@ -2,13 +2,13 @@
 #include "fixture.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "kafka/warm.h"
 #include "kafka/wire/fetch.h"
 #include "kafka/wire/list_offsets.h"
 #include "kafka/wire/metadata.h"
+#include "tests/cached.h"
 
 #define PARTITIONS_MAX 4
 
@@ -243,20 +243,6 @@ static void a_timer_and_an_append_at_once_answer_once(void **state)
     assert_int_equal(fake_conn_out(f->conn)->len, 0);
 }
 
-/** Whether the page of a byte is in the page cache. Reading it with RWF_NOWAIT, as slice_is_cached
- * does, would start to read it in. */
-static bool page_is_resident(int fd, uint64_t position)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    unsigned char resident = 0;
-    off_t start = (off_t)(position / page * page);
-    void *at = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, start);
-    assert_true(at != MAP_FAILED);
-    assert_int_equal(mincore(at, page, &resident), 0);
-    munmap(at, page);
-    return (resident & 1) != 0;
-}
-
 /** Puts the first batches of a partition out of the page cache, where the file system does that. */
 static bool evict(struct fixture *f, const char *topic)
 {
@@ -266,7 +252,7 @@ static bool evict(struct fixture *f, const char *topic)
     assert_true(slice_is_cached(&slice));
     fdatasync(slice.fd);
     posix_fadvise(slice.fd, 0, 0, POSIX_FADV_DONTNEED);
-    bool evicted = !page_is_resident(slice.fd, slice.position);
+    bool evicted = cached_bytes(slice.fd, slice.position, 1) == 0;
     log_slice_release(&slice);
     return evicted;
 }

@@ -1,10 +1,10 @@
 /* What a shard leaves in the page cache where that is dear. */
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/metrics.h"
+#include "tests/cached.h"
 #include "tests/unit/log/fixture.h"
 
 #define RECORD_BYTES 100000 /* too small to go past the cache */
@@ -13,7 +13,6 @@
 #define STEP_BYTES (WINDOW_BYTES / 8)
 #define GROUPS 100 /* several segments */
 #define READER_GONE_US 10000001
-#define PAGE_BYTES 4096
 #define TMPFS_MAGIC 0x01021994
 
 static int setup(void **state)
@@ -52,19 +51,7 @@ static uint64_t resident(const char *path)
 {
     int fd = open(path, O_RDONLY);
     assert_true(fd >= 0);
-    off_t size = lseek(fd, 0, SEEK_END);
-    uint64_t sum = 0;
-    if (size > 0) {
-        size_t pages = ((size_t)size + PAGE_BYTES - 1) / PAGE_BYTES;
-        unsigned char *in = xmalloc(pages);
-        void *map = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
-        assert_true(map != MAP_FAILED);
-        assert_int_equal(mincore(map, (size_t)size, in), 0);
-        for (size_t i = 0; i < pages; i++)
-            sum += (in[i] & 1u) * (uint64_t)PAGE_BYTES;
-        munmap(map, (size_t)size);
-        free(in);
-    }
+    uint64_t sum = cached_bytes(fd, 0, (uint64_t)lseek(fd, 0, SEEK_END));
     close(fd);
     return sum;
 }
